@@ -1,0 +1,530 @@
+//! The index: what is stored, how it is proven, when it was used, which ref
+//! leads where. It is a projection: losing it loses no blob.
+
+use std::{
+    path::Path,
+    sync::atomic::{AtomicI64, AtomicU64, Ordering},
+};
+
+use cache_core::{Digest, GROUP, Result, Seal, evict::Queue};
+use rocksdb::{
+    Cache, ColumnFamily, DB, Direction, IteratorMode, MergeOperands, Options, WriteBatch,
+};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use super::{
+    layout::Key,
+    rocks::{Family, Rocks},
+};
+
+/// SHA-256 → [`Record`].
+const BLOB: &str = "blob";
+/// SHA-256 → the leaves of the seal, 32 bytes each; absent for one-group blobs.
+const SEAL: &str = "seal";
+/// Algorithm code and hash → SHA-256.
+pub(super) const ALIAS: &str = "alias";
+/// Queue code and sequence number, big-endian → SHA-256.
+const QUEUE: &str = "queue";
+/// SHA-256 of an evicted blob → its sequence number in the ghost queue.
+const GHOST: &str = "ghost";
+/// Namespace, a zero byte, name → ref; see `refs.rs`.
+pub(super) const REF: &str = "ref";
+/// Everything there is one of.
+const META: &str = "meta";
+
+pub(super) const FAMILIES: &[Family] = &[
+    Family {
+        name: BLOB,
+        tune: |_| (),
+    },
+    Family {
+        name: SEAL,
+        tune: |_| (),
+    },
+    Family {
+        name: ALIAS,
+        tune: |_| (),
+    },
+    Family {
+        name: QUEUE,
+        tune: |_| (),
+    },
+    Family {
+        name: GHOST,
+        tune: |_| (),
+    },
+    Family {
+        name: REF,
+        tune: |_| (),
+    },
+    Family {
+        name: META,
+        tune: |options: &mut Options| options.set_merge_operator_associative("sum", sum),
+    },
+];
+
+/// The ghost queue remembers at least this many names, and as many as there are blobs.
+const MIN_GHOSTS: i64 = 1024;
+
+const GHOST_QUEUE: u8 = 2;
+
+/// What is known of one stored blob.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Record {
+    /// Length in bytes.
+    pub(super) size: u64,
+    /// The BLAKE3 root; `None` until the bytes were checked against their name,
+    /// as after the index was lost.
+    pub(super) root: Option<[u8; 32]>,
+    /// The durability epoch in which it was written; see `durability.rs`.
+    pub(super) epoch: u64,
+    /// When it was last used, in seconds of the store's clock, an hour coarse.
+    pub(super) used: u64,
+    /// Uses since it entered its queue, at most [`cache_core::evict::MAX_USES`].
+    pub(super) uses: u8,
+    /// Whether it is in the main queue.
+    pub(super) main: bool,
+    /// Its place in the queue.
+    pub(super) seq: u64,
+    /// Its other names.
+    pub(super) aliases: Vec<Vec<u8>>,
+}
+
+impl Record {
+    pub(super) const fn queue(&self) -> Queue {
+        if self.main { Queue::Main } else { Queue::Small }
+    }
+
+    /// Whether the bytes are in the database of small blobs.
+    pub(super) const fn is_small(&self) -> bool {
+        self.size <= GROUP as u64
+    }
+
+    /// What the blob takes on disk: whole blocks of 4 KiB for a file; for a
+    /// small blob its bytes and about 160 bytes of key, record and queue entry.
+    pub(super) const fn charge(&self) -> u64 {
+        charge(self.size)
+    }
+}
+
+/// See [`Record::charge`].
+pub(super) const fn charge(size: u64) -> u64 {
+    if size <= GROUP as u64 {
+        size + 160
+    } else {
+        size.next_multiple_of(4096)
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Index {
+    rocks: Rocks,
+    next_seq: AtomicU64,
+    totals: [AtomicI64; 4],
+}
+
+/// Sums that are kept beside the records, in the same batches.
+#[derive(Clone, Copy)]
+enum Total {
+    SmallBytes,
+    MainBytes,
+    Blobs,
+    Ghosts,
+}
+
+impl Total {
+    const ALL: [Self; 4] = [Self::SmallBytes, Self::MainBytes, Self::Blobs, Self::Ghosts];
+
+    const fn key(self) -> &'static [u8] {
+        match self {
+            Self::SmallBytes => b"total/small-bytes",
+            Self::MainBytes => b"total/main-bytes",
+            Self::Blobs => b"total/blobs",
+            Self::Ghosts => b"total/ghosts",
+        }
+    }
+
+    const fn of(queue: Queue) -> Self {
+        match queue {
+            Queue::Small => Self::SmallBytes,
+            Queue::Main => Self::MainBytes,
+        }
+    }
+}
+
+/// Changes to records, the queues and the sums, written together.
+pub(super) struct Edit<'a> {
+    index: &'a Index,
+    db: &'a DB,
+    batch: &'a mut WriteBatch,
+    deltas: [i64; 4],
+}
+
+impl Index {
+    pub(super) fn open(path: &Path, cache: &Cache) -> Result<Self, rocksdb::Error> {
+        let rocks = Rocks::open(path, FAMILIES, cache)?;
+        let index = Self {
+            rocks,
+            next_seq: AtomicU64::new(1),
+            totals: Default::default(),
+        };
+        index.load()?;
+        Ok(index)
+    }
+
+    fn load(&self) -> Result<(), rocksdb::Error> {
+        let load = |db: &DB| {
+            for total in Total::ALL {
+                let value = db.get_cf(family(db, META), total.key())?;
+                self.totals[total as usize].store(decode_sum(value.as_deref()), Ordering::Relaxed);
+            }
+            let last = [0, 1, GHOST_QUEUE]
+                .into_iter()
+                .filter_map(|code| last_seq(db, code))
+                .max();
+            self.next_seq
+                .store(last.unwrap_or(0) + 1, Ordering::Relaxed);
+            Ok(())
+        };
+        // Opening reported no error, and neither does reading what it just read.
+        self.rocks.read("load of the index", load).or(Ok(()))
+    }
+
+    pub(super) const fn rocks(&self) -> &Rocks {
+        &self.rocks
+    }
+
+    pub(super) fn record(&self, key: &Key) -> Result<Option<Record>> {
+        let read = |db: &DB| db.get_cf(family(db, BLOB), key);
+        Ok(self
+            .rocks
+            .read("read of the index", read)?
+            .and_then(|bytes| decode(&bytes)))
+    }
+
+    /// The record, if it is in memory; never waits.
+    pub(super) fn cached_record(&self, key: &Key) -> Option<Record> {
+        decode(&self.rocks.cached(BLOB, key)??)
+    }
+
+    /// The seal of a record; `None` if it has none yet or it is damaged.
+    pub(super) fn seal(&self, key: &Key, record: &Record) -> Result<Option<Seal>> {
+        let Some(root) = record.root else {
+            return Ok(None);
+        };
+        if record.is_small() {
+            return Ok(Seal::from_parts(root, Vec::new()));
+        }
+        let read = |db: &DB| db.get_cf(family(db, SEAL), key);
+        let Some(bytes) = self.rocks.read("read of a seal", read)? else {
+            return Ok(None);
+        };
+        let (leaves, rest) = bytes.as_chunks::<32>();
+        let whole = rest.is_empty() && leaves.len() as u64 == record.size.div_ceil(GROUP as u64);
+        Ok(whole
+            .then(|| Seal::from_parts(root, leaves.to_vec()))
+            .flatten())
+    }
+
+    /// The SHA-256 name of any digest; `None` for an unknown alias.
+    pub(super) fn name(&self, digest: &Digest) -> Result<Option<Key>> {
+        if let Some(key) = digest.as_sha256() {
+            return Ok(Some(key));
+        }
+        let read = |db: &DB| db.get_cf(family(db, ALIAS), alias_key(digest));
+        Ok(self
+            .rocks
+            .read("read of an alias", read)?
+            .and_then(|key| key.try_into().ok()))
+    }
+
+    pub(super) fn in_ghost(&self, key: &Key) -> Result<bool> {
+        let read = |db: &DB| Ok(db.get_pinned_cf(family(db, GHOST), key)?.is_some());
+        self.rocks.read("read of the ghost queue", read)
+    }
+
+    /// Makes changes together.
+    pub(super) fn edit(&self, fill: impl FnOnce(&mut Edit<'_>)) -> Result<()> {
+        let mut deltas = [0; 4];
+        self.rocks.write("write of the index", |db, batch| {
+            let mut edit = Edit {
+                index: self,
+                db,
+                batch,
+                deltas,
+            };
+            fill(&mut edit);
+            deltas = edit.deltas;
+            for total in Total::ALL {
+                let delta = deltas[total as usize];
+                if delta != 0 {
+                    batch.merge_cf(family(db, META), total.key(), delta.to_le_bytes());
+                }
+            }
+        })?;
+        for total in Total::ALL {
+            self.totals[total as usize].fetch_add(deltas[total as usize], Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Up to `limit` entries of a queue behind a sequence number, oldest first.
+    pub(super) fn oldest(
+        &self,
+        queue: Queue,
+        behind: u64,
+        limit: usize,
+    ) -> Result<Vec<(u64, Key)>> {
+        let code = queue_code(queue);
+        self.rocks
+            .read("read of a queue", |db| oldest(db, code, behind, limit))
+    }
+
+    /// Up to `limit` records whose keys come behind `after`, in the order of keys.
+    pub(super) fn records(&self, after: Option<&Key>, limit: usize) -> Result<Vec<(Key, Record)>> {
+        self.rocks.read("walk over the index", |db| {
+            let start = after.map(|key| [key.as_slice(), &[0]].concat());
+            let mode = match &start {
+                Some(start) => IteratorMode::From(start, Direction::Forward),
+                None => IteratorMode::Start,
+            };
+            let mut found = Vec::new();
+            for entry in db.iterator_cf(family(db, BLOB), mode).take(limit) {
+                let (key, value) = entry?;
+                if let (Ok(key), Some(record)) = (Key::try_from(&*key), decode(&value)) {
+                    found.push((key, record));
+                }
+            }
+            Ok(found)
+        })
+    }
+
+    /// Bytes charged to a queue.
+    pub(super) fn bytes(&self, queue: Queue) -> u64 {
+        self.total(Total::of(queue))
+    }
+
+    /// Bytes charged to all blobs.
+    pub(super) fn all_bytes(&self) -> u64 {
+        self.bytes(Queue::Small) + self.bytes(Queue::Main)
+    }
+
+    /// Number of blobs.
+    pub(super) fn blobs(&self) -> u64 {
+        self.total(Total::Blobs)
+    }
+
+    fn total(&self, total: Total) -> u64 {
+        // A sum can be below zero for the instant between two edits.
+        u64::try_from(self.totals[total as usize].load(Ordering::Relaxed)).unwrap_or(0)
+    }
+
+    /// A fact there is one of, as the last durable epoch.
+    pub(super) fn fact<T: DeserializeOwned>(&self, name: &'static str) -> Result<Option<T>> {
+        let read = |db: &DB| db.get_cf(family(db, META), name);
+        Ok(self
+            .rocks
+            .read("read of the index", read)?
+            .and_then(|value| decode(&value)))
+    }
+
+    pub(super) fn set_fact<T: Serialize>(&self, name: &'static str, value: &T) -> Result<()> {
+        self.rocks.write("write of the index", |db, batch| {
+            batch.put_cf(family(db, META), name, encode(value));
+        })
+    }
+}
+
+impl Edit<'_> {
+    /// Adds a blob, or replaces what was known of it.
+    pub(super) fn insert(
+        &mut self,
+        key: &Key,
+        mut record: Record,
+        seal: Option<&Seal>,
+        replaces: Option<&Record>,
+    ) {
+        if let Some(old) = replaces {
+            self.leave_queue(old);
+        } else {
+            self.deltas[Total::Blobs as usize] += 1;
+        }
+        self.enter_queue(key, &mut record);
+        if let Some(leaves) = seal.map(Seal::leaves).filter(|leaves| !leaves.is_empty()) {
+            self.batch
+                .put_cf(family(self.db, SEAL), key, leaves.as_flattened());
+        }
+        for alias in &record.aliases {
+            self.batch.put_cf(family(self.db, ALIAS), alias, key);
+        }
+        self.put(key, &record);
+    }
+
+    /// Changes a record that stays where it is in its queue.
+    pub(super) fn put(&mut self, key: &Key, record: &Record) {
+        self.batch
+            .put_cf(family(self.db, BLOB), key, encode(record));
+    }
+
+    /// Moves a blob to the young end of a queue.
+    pub(super) fn requeue(&mut self, key: &Key, record: &Record, queue: Queue, uses: u8) {
+        self.leave_queue(record);
+        let mut record = Record {
+            uses,
+            main: queue == Queue::Main,
+            ..record.clone()
+        };
+        self.enter_queue(key, &mut record);
+        self.put(key, &record);
+    }
+
+    /// Forgets a blob; `remember` keeps its name in the ghost queue.
+    pub(super) fn erase(&mut self, key: &Key, record: &Record, remember: bool) {
+        self.leave_queue(record);
+        self.deltas[Total::Blobs as usize] -= 1;
+        self.batch.delete_cf(family(self.db, BLOB), key);
+        if !record.is_small() {
+            self.batch.delete_cf(family(self.db, SEAL), key);
+        }
+        for alias in &record.aliases {
+            self.batch.delete_cf(family(self.db, ALIAS), alias);
+        }
+        if remember {
+            let seq = self.next_seq();
+            self.batch
+                .put_cf(family(self.db, QUEUE), queue_key(GHOST_QUEUE, seq), key);
+            self.batch
+                .put_cf(family(self.db, GHOST), key, seq.to_be_bytes());
+            self.deltas[Total::Ghosts as usize] += 1;
+            self.trim_ghosts();
+        }
+    }
+
+    /// Drops an entry of a queue that no record stands behind.
+    pub(super) fn drop_entry(&mut self, queue: Queue, seq: u64) {
+        self.batch
+            .delete_cf(family(self.db, QUEUE), queue_key(queue_code(queue), seq));
+    }
+
+    /// Forgets that a blob was evicted, because it is back.
+    pub(super) fn leave_ghost(&mut self, key: &Key) {
+        self.batch.delete_cf(family(self.db, GHOST), key);
+    }
+
+    fn enter_queue(&mut self, key: &Key, record: &mut Record) {
+        record.seq = self.next_seq();
+        let entry = queue_key(queue_code(record.queue()), record.seq);
+        self.batch.put_cf(family(self.db, QUEUE), entry, key);
+        self.deltas[Total::of(record.queue()) as usize] += record.charge() as i64;
+    }
+
+    fn leave_queue(&mut self, record: &Record) {
+        self.drop_entry(record.queue(), record.seq);
+        self.deltas[Total::of(record.queue()) as usize] -= record.charge() as i64;
+    }
+
+    fn next_seq(&self) -> u64 {
+        self.index.next_seq.fetch_add(1, Ordering::Relaxed)
+    }
+
+    fn trim_ghosts(&mut self) {
+        let ghosts = self.index.totals[Total::Ghosts as usize].load(Ordering::Relaxed);
+        let blobs = self.index.totals[Total::Blobs as usize].load(Ordering::Relaxed);
+        if ghosts <= blobs.max(MIN_GHOSTS) {
+            return;
+        }
+        for (seq, key) in oldest(self.db, GHOST_QUEUE, 0, 2).unwrap_or_default() {
+            self.batch
+                .delete_cf(family(self.db, QUEUE), queue_key(GHOST_QUEUE, seq));
+            let current = self.db.get_pinned_cf(family(self.db, GHOST), key);
+            if current.is_ok_and(|current| current.is_some_and(|c| *c == seq.to_be_bytes())) {
+                self.batch.delete_cf(family(self.db, GHOST), key);
+            }
+            self.deltas[Total::Ghosts as usize] -= 1;
+        }
+    }
+}
+
+/// A column family, which opening made sure is there.
+pub(super) fn family<'a>(db: &'a DB, name: &'static str) -> &'a ColumnFamily {
+    db.cf_handle(name).expect("opened with every family")
+}
+
+/// The key of an alias: one byte for the algorithm, then the hash.
+pub(super) fn alias_key(digest: &Digest) -> Vec<u8> {
+    [&[digest.algorithm().code()], digest.as_bytes()].concat()
+}
+
+const fn queue_code(queue: Queue) -> u8 {
+    match queue {
+        Queue::Small => 0,
+        Queue::Main => 1,
+    }
+}
+
+fn queue_key(code: u8, seq: u64) -> [u8; 9] {
+    let mut key = [code; 9];
+    key[1..].copy_from_slice(&seq.to_be_bytes());
+    key
+}
+
+fn parse_queue_key(key: &[u8]) -> Option<(u8, u64)> {
+    let (code, seq) = key.split_first()?;
+    Some((*code, u64::from_be_bytes(seq.try_into().ok()?)))
+}
+
+fn oldest(db: &DB, code: u8, behind: u64, limit: usize) -> Result<Vec<(u64, Key)>, rocksdb::Error> {
+    let start = queue_key(code, behind + 1);
+    let mut found = Vec::new();
+    for entry in db.iterator_cf(
+        family(db, QUEUE),
+        IteratorMode::From(&start, Direction::Forward),
+    ) {
+        let (entry, key) = entry?;
+        match (parse_queue_key(&entry), Key::try_from(&*key)) {
+            (Some((other, _)), _) if other != code => break,
+            (Some((_, seq)), Ok(key)) => found.push((seq, key)),
+            _ => {}
+        }
+        if found.len() == limit {
+            break;
+        }
+    }
+    Ok(found)
+}
+
+fn last_seq(db: &DB, code: u8) -> Option<u64> {
+    let end = queue_key(code, u64::MAX);
+    let mode = IteratorMode::From(&end, Direction::Reverse);
+    let (key, _) = db.iterator_cf(family(db, QUEUE), mode).next()?.ok()?;
+    parse_queue_key(&key)
+        .filter(|(other, _)| *other == code)
+        .map(|(_, seq)| seq)
+}
+
+fn sum(_: &[u8], current: Option<&[u8]>, operands: &MergeOperands) -> Option<Vec<u8>> {
+    let total = operands.iter().fold(decode_sum(current), |sum, operand| {
+        sum.wrapping_add(decode_sum(Some(operand)))
+    });
+    Some(total.to_le_bytes().to_vec())
+}
+
+fn decode_sum(value: Option<&[u8]>) -> i64 {
+    value
+        .and_then(|value| value.try_into().ok())
+        .map_or(0, i64::from_le_bytes)
+}
+
+/// The first byte of every stored value says how the rest is written.
+const FORMAT: u8 = 1;
+
+pub(super) fn encode<T: Serialize>(value: &T) -> Vec<u8> {
+    postcard::to_extend(value, vec![FORMAT]).expect("these types always serialize")
+}
+
+pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
+    match bytes.split_first() {
+        Some((&FORMAT, value)) => postcard::from_bytes(value).ok(),
+        _ => None,
+    }
+}

@@ -1,0 +1,111 @@
+//! Refs that were resolved lately: what a request asks first, without a database.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use cache_core::{Digest, Ref, RefKey};
+use parking_lot::RwLock;
+use quick_cache::{Weighter, sync::Cache};
+
+/// Memory for refs, in bytes: some 20,000 links of blobs.
+const MEMORY: u64 = 8 << 20;
+
+/// A row, the key and the bookkeeping of the cache take about this much besides
+/// what a ref has of variable length.
+const FIXED: usize = 256;
+
+/// What keys lead to; unbound keys are not remembered.
+#[derive(Debug)]
+pub(super) struct Resolved {
+    refs: Cache<RefKey, Arc<Ref>, ByLength>,
+    /// Changes so far. What was read before a change is not remembered after it.
+    changes: AtomicU64,
+    /// Held for reading while a ref is remembered, for writing while some are forgotten.
+    order: RwLock<()>,
+}
+
+#[derive(Clone, Debug)]
+struct ByLength;
+
+impl Weighter<RefKey, Arc<Ref>> for ByLength {
+    fn weight(&self, key: &RefKey, to: &Arc<Ref>) -> u64 {
+        let key = key.namespace().as_str().len() + key.name().len();
+        let closure = to.closure.len() * size_of::<Digest>();
+        (FIXED + key + closure + to.meta.len() + to.writer.len()) as u64
+    }
+}
+
+impl Default for Resolved {
+    fn default() -> Self {
+        let items = MEMORY as usize / (2 * FIXED);
+        Self {
+            refs: Cache::with_weighter(items, MEMORY, ByLength),
+            changes: AtomicU64::new(0),
+            order: RwLock::default(),
+        }
+    }
+}
+
+impl Resolved {
+    pub(super) fn find(&self, key: &RefKey) -> Option<Ref> {
+        self.refs.get(key).map(|to| Ref::clone(&to))
+    }
+
+    /// To be asked before the database is, and handed to [`Resolved::remember`].
+    pub(super) fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
+    }
+
+    /// Remembers what the database said, unless some ref was changed since.
+    pub(super) fn remember(&self, key: &RefKey, to: &Ref, changes: u64) {
+        let _order = self.order.read();
+        if self.changes() == changes {
+            self.refs.insert(key.clone(), Arc::new(to.clone()));
+        }
+    }
+
+    /// Forgets refs that were just changed in the database, before anyone is told.
+    pub(super) fn forget<'a>(&self, keys: impl IntoIterator<Item = &'a RefKey>) {
+        let _order = self.order.write();
+        self.changes.fetch_add(1, Ordering::AcqRel);
+        for key in keys {
+            self.refs.remove(key);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use bytes::Bytes;
+
+    use super::*;
+
+    fn leads_to(name: &[u8]) -> Ref {
+        Ref {
+            target: Digest::sha256(name),
+            closure: Vec::new(),
+            meta: Bytes::new(),
+            writer: String::new(),
+            written: SystemTime::UNIX_EPOCH,
+        }
+    }
+
+    #[test]
+    fn what_was_read_before_a_change_is_not_remembered_after_it() {
+        let resolved = Resolved::default();
+        let key = RefKey::new("oci/app".parse().unwrap(), "tag/latest").unwrap();
+        let before = resolved.changes();
+        resolved.forget([&key]);
+        resolved.remember(&key, &leads_to(b"old"), before);
+        assert_eq!(resolved.find(&key), None);
+
+        resolved.remember(&key, &leads_to(b"new"), resolved.changes());
+        assert_eq!(resolved.find(&key), Some(leads_to(b"new")));
+        resolved.forget([&key]);
+        assert_eq!(resolved.find(&key), None);
+    }
+}

@@ -1,0 +1,184 @@
+//! What the parts of the disk store share, and its housekeeping. A blob's life is in
+//! `publish.rs`, `find.rs`, `doubt.rs` and `erase.rs`.
+
+use std::{
+    collections::HashSet,
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use cache_core::{Clock, Error, Result, evict};
+use parking_lot::Mutex;
+use rocksdb::Options;
+
+use super::{
+    buffers::Buffers,
+    checkpoint,
+    config::DiskConfig,
+    durability::Durability,
+    index::{Index, Record},
+    layout::{Key, Layout},
+    metrics::DiskMetrics,
+    residency::Residency,
+    resolved::Resolved,
+    rocks::{Family, Rocks},
+    room::Room,
+    stripes::Stripes,
+    touches::{Touches, coarseness},
+};
+
+/// SHA-256 → bytes, for blobs of at most one group.
+pub(super) const SMALL: &str = "default";
+
+pub(super) const SMALL_FAMILIES: &[Family] = &[Family {
+    name: SMALL,
+    tune: small_options,
+}];
+
+/// Values above 1 KiB go to blob files, so that compaction does not rewrite them.
+fn small_options(options: &mut Options) {
+    options.set_enable_blob_files(true);
+    options.set_min_blob_size(1024);
+    options.set_blob_file_size(64 << 20);
+    options.set_enable_blob_gc(true);
+    options.set_blob_gc_age_cutoff(0.5);
+    options.set_blob_gc_force_threshold(0.5);
+}
+
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) config: DiskConfig,
+    pub(super) layout: Layout,
+    pub(super) index: Index,
+    pub(super) small: Rocks,
+    pub(super) stripes: Stripes,
+    pub(super) touches: Touches,
+    pub(super) residency: Residency,
+    pub(super) resolved: Resolved,
+    pub(super) buffers: Buffers,
+    pub(super) room: Arc<Room>,
+    pub(super) durability: Durability,
+    pub(super) clock: Arc<dyn Clock>,
+    /// The store's clock at start: seconds it ran before, in all its lives.
+    pub(super) lived: u64,
+    pub(super) metrics: DiskMetrics,
+    /// Blobs that left the index and whose bytes are not deleted yet.
+    pub(super) condemned: Mutex<HashSet<Key>>,
+    /// One eviction at a time.
+    pub(super) evicting: Mutex<()>,
+    /// Preconditions of refs are checked and met by one at a time.
+    pub(super) binding: Mutex<()>,
+    /// One copy of the refs at a time.
+    pub(super) copying: Mutex<()>,
+    /// Changes of refs since the start.
+    pub(super) ref_changes: AtomicU64,
+    /// The index may not know every blob: misses look at the disk.
+    pub(super) incomplete: AtomicBool,
+}
+
+impl State {
+    /// Seconds that this store has lived, over restarts; never jumps. Leases and
+    /// ages are counted in it, so no change of the wall clock ends one.
+    pub(super) fn now(&self) -> u64 {
+        self.lived + self.clock.elapsed().as_secs()
+    }
+
+    /// Writes the uses noted in memory to the index.
+    pub(super) fn flush_touches(&self) -> Result<()> {
+        let coarse = coarseness(self.config.min_lease).as_secs();
+        for stripe in 0..super::stripes::STRIPES {
+            let _stripe = self.stripes.lock_at(stripe);
+            let touches = self.touches.take(stripe);
+            let mut changed = Vec::new();
+            for (key, touch) in touches {
+                let Some(mut record) = self.index.record(&key)? else {
+                    continue;
+                };
+                let uses = (record.uses + touch.uses).min(evict::MAX_USES);
+                if touch.at >= record.used + coarse || uses != record.uses {
+                    record.used = record.used.max(touch.at);
+                    record.uses = uses;
+                    changed.push((key, record));
+                }
+            }
+            if !changed.is_empty() {
+                self.index.edit(|edit| {
+                    for (key, record) in &changed {
+                        edit.put(key, record);
+                    }
+                })?;
+            }
+        }
+        self.index.set_fact(LIVED, &self.now())?;
+        self.durability.note_log();
+        Ok(())
+    }
+
+    /// Seconds since a blob was last used, as far as is known.
+    pub(super) fn idle(&self, key: &Key, record: &Record) -> u64 {
+        let used = self
+            .touches
+            .of(key)
+            .map_or(record.used, |touch| touch.at.max(record.used));
+        self.now().saturating_sub(used)
+    }
+
+    /// Refreshes the gauges.
+    pub(super) fn report(&self) {
+        let gauge = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
+        self.metrics.bytes.set(gauge(self.index.all_bytes()));
+        self.metrics.quota.set(gauge(self.room.quota()));
+        self.metrics.reserved.set(gauge(self.room.reserved()));
+        self.metrics.blobs.set(gauge(self.index.blobs()));
+    }
+
+    /// Makes everything written so far durable.
+    pub(super) fn durable_point(&self) -> Result<()> {
+        self.durability
+            .point(self.layout.root(), &self.index, &self.small)
+    }
+
+    /// Copies the refs.
+    pub(super) fn checkpoint(&self) -> Result<()> {
+        let _one_at_a_time = self.copying.lock();
+        checkpoint::make(&self.layout, &self.index)
+    }
+
+    /// Stops cleanly: the next start trusts everything.
+    pub(super) fn close(&self) -> Result<()> {
+        self.flush_touches()?;
+        if self.ref_changes.load(Ordering::Acquire) > 0 {
+            self.checkpoint()?;
+        }
+        self.durable_point()?;
+        self.small.flush()?;
+        self.index.rocks().flush()?;
+        let marked = self.layout.mark_clean();
+        marked.map_err(|error| Error::backend("marking a clean stop")(error.into()))
+    }
+}
+
+/// The fact under which the store's clock is kept.
+pub(super) const LIVED: &str = "lived-seconds";
+
+/// A full disk is a refusal, not a fault.
+pub(super) fn write_error(operation: &'static str, error: io::Error) -> Error {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Error::Full {
+            reason: "the disk is full",
+        },
+        io::ErrorKind::ReadOnlyFilesystem => Error::ReadOnly {
+            reason: "the file system is read-only",
+        },
+        _ => Error::backend(operation)(error.into()),
+    }
+}
+
+/// How long a held lease protects, with the coarseness of stored times.
+pub(super) fn held_for(lease: Duration, min_lease: Duration) -> u64 {
+    (lease + coarseness(min_lease)).as_secs()
+}

@@ -1,0 +1,11 @@
+//! Where Cachalot's blobs and refs live.
+//!
+//! [`Disk`] is both stores in one folder: small blobs, refs and the index in
+//! RocksDB, larger blobs as files. It is safe against crashes at any point,
+//! verifies what it reads, and evicts while it runs. [`Metered`] times any store.
+
+mod disk;
+mod metered;
+
+pub use disk::{BlobDurability, Disk, DiskConfig, DiskMetrics, Health, Scrubbed, VerifyReads};
+pub use metered::Metered;

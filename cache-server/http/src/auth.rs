@@ -1,0 +1,26 @@
+//! Who asks: passwords and tokens become a [`Principal`](cache_core::Principal).
+//!
+//! [`AuthConfig`] says who there is, a keyring holds what their secrets are checked
+//! against, [`Authenticator`] judges the `Authorization` header, and the layer
+//! [`Authenticated`] leaves an [`Identity`](crate::Identity) for the protocols.
+
+mod authenticator;
+mod config;
+mod credentials;
+mod error;
+mod htpasswd;
+mod keyring;
+mod layer;
+mod passwords;
+mod secret;
+
+pub use self::{
+    authenticator::Authenticator,
+    config::{Anonymous, AuthConfig, Rights, Token},
+    error::AuthError,
+    layer::{Authenticated, AuthenticatedService},
+    secret::{Secret, TokenHash},
+};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,40 @@
+//! What the HTTP protocols share, and nothing that belongs to one of them.
+//!
+//! [`incoming`] and [`outgoing`] turn bodies into the store's streams and back;
+//! [`BlobReply`] answers GET and HEAD of an immutable blob with ranges and
+//! conditions; [`Served`] is what a handler says a request came to.
+//!
+//! Three layers go around all protocols, from the outside: [`Measured`] counts and
+//! tells `Cache-Status`, [`Numbered`] gives a request its id, [`Authenticated`]
+//! leaves an [`Identity`] for the protocol to judge.
+
+mod access_log;
+mod auth;
+mod blob;
+mod body;
+mod cache_status;
+mod conditional;
+mod exchange;
+mod identity;
+mod linger;
+mod measured;
+mod metrics;
+mod multipart;
+mod range;
+mod request_id;
+mod served;
+mod trace;
+
+pub use self::{
+    access_log::AccessLog,
+    auth::{
+        Anonymous, AuthConfig, AuthError, Authenticated, AuthenticatedService, Authenticator,
+        Rights, Secret, Token, TokenHash,
+    },
+    blob::BlobReply,
+    body::{incoming, outgoing},
+    identity::Identity,
+    measured::{Measured, MeasuredBody, MeasuredService},
+    request_id::{Numbered, NumberedService, RequestId},
+    served::{Class, Op, Served},
+};

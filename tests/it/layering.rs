@@ -1,0 +1,66 @@
+//! Who may import whom, as ARCHITECTURE.md says. A crate that is not listed here
+//! has no place in the workspace yet.
+
+use std::collections::BTreeSet;
+
+use cargo_metadata::{DependencyKind, MetadataCommand};
+
+/// The workspace crates that a crate may depend on, outside of its tests.
+fn may_use(package: &str) -> Option<&'static [&'static str]> {
+    Some(match package {
+        "cache-core" => &[],
+        "cache-store" | "cache-http" => &["cache-core"],
+        "cache-oci" => &["cache-core", "cache-http"],
+        "cache-server" => &["cache-core", "cache-store", "cache-http", "cache-oci"],
+        "cache-tests" => &["cache-core", "cache-server"],
+        "cache-benches" => &["cache-core", "cache-store", "cache-server", "cache-tests"],
+        _ => return None,
+    })
+}
+
+/// What a crate must not reach for, whoever wrote it.
+fn must_not_use(package: &str) -> &'static [&'static str] {
+    match package {
+        "cache-core" => &[
+            "axum",
+            "hyper",
+            "object_store",
+            "reqwest",
+            "rocksdb",
+            "tokio",
+            "tonic",
+        ],
+        "cache-store" => &["axum", "hyper", "reqwest", "tonic"],
+        "cache-http" | "cache-oci" => &["object_store", "reqwest", "rocksdb", "tonic"],
+        _ => &[],
+    }
+}
+
+#[test]
+fn imports_go_only_where_the_architecture_says() {
+    let metadata = MetadataCommand::new()
+        .manifest_path(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml"))
+        .no_deps()
+        .exec()
+        .unwrap();
+    let packages = metadata.workspace_packages();
+    let members: BTreeSet<&str> = packages.iter().map(|p| p.name.as_str()).collect();
+    let mut wrong = Vec::new();
+    for package in packages {
+        let Some(allowed) = may_use(&package.name) else {
+            wrong.push(format!("{} has no place in the layering", package.name));
+            continue;
+        };
+        for dependency in &package.dependencies {
+            let name = dependency.name.as_str();
+            let in_tests = dependency.kind == DependencyKind::Development;
+            if !in_tests && members.contains(name) && !allowed.contains(&name) {
+                wrong.push(format!("{} may not use {name}", package.name));
+            }
+            if !in_tests && must_not_use(&package.name).contains(&name) {
+                wrong.push(format!("{} must not use {name}", package.name));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}

@@ -1,0 +1,101 @@
+//! The servers that are measured, each with its data in a folder of the bench.
+
+mod nginx;
+mod ours;
+mod registry;
+
+use std::{
+    fs,
+    net::{SocketAddr, TcpStream},
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail};
+use bytes::Bytes;
+use clap::ValueEnum;
+
+use crate::{Bench, corpus::Blob};
+
+/// A server, which is stopped when dropped.
+pub(crate) trait Peer: Sync {
+    fn name(&self) -> &'static str;
+    fn address(&self) -> SocketAddr;
+    /// Its process; all its others are children of that.
+    fn pid(&self) -> u32;
+    /// Makes blobs readable at their paths.
+    fn store(&self, blobs: &[Blob]) -> Result<()>;
+    /// Makes a manifest, whose blobs are stored, readable as `latest`.
+    fn tag(&self, manifest: &Bytes) -> Result<()>;
+}
+
+/// Which server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PeerName {
+    /// cache-server, as its defaults are.
+    Ours,
+    /// nginx with the blobs as files, and sendfile.
+    Nginx,
+    /// The same without sendfile.
+    NginxCopy,
+    /// docker-registry.
+    DockerRegistry,
+}
+
+impl PeerName {
+    fn start(self, bench: &Bench) -> Result<Box<dyn Peer>> {
+        let name = self.to_possible_value().context("a name")?;
+        let folder = bench.folder.join(name.get_name());
+        fs::create_dir_all(&folder)?;
+        let folder = folder.as_path();
+        Ok(match self {
+            Self::Ours => Box::new(ours::Ours::start(folder, bench.processors)?),
+            Self::Nginx => Box::new(nginx::Nginx::start(folder, true, bench.processors)?),
+            Self::NginxCopy => Box::new(nginx::Nginx::start(folder, false, bench.processors)?),
+            Self::DockerRegistry => Box::new(registry::Registry::start(folder, bench.processors)?),
+        })
+    }
+}
+
+/// Starts those of the servers that are asked for.
+pub(crate) fn start(bench: &Bench, names: &[PeerName]) -> Result<Vec<Box<dyn Peer>>> {
+    let wanted = names.iter().filter(|name| bench.wants(**name));
+    wanted.map(|name| name.start(bench)).collect()
+}
+
+/// A process that is stopped when dropped.
+#[derive(Debug)]
+struct Process(Child);
+
+impl Process {
+    /// Starts it, and waits until it listens.
+    fn start(mut command: Command, folder: &Path, address: SocketAddr) -> Result<Self> {
+        let log = folder.join("log");
+        let out = fs::File::create(&log)?;
+        command
+            .stdin(Stdio::null())
+            .stdout(out.try_clone()?)
+            .stderr(out);
+        let child = command.spawn();
+        let child = child.context("is it installed? benches/install-peers does it")?;
+        let mut this = Self(child);
+        let begun = Instant::now();
+        while TcpStream::connect(address).is_err() {
+            if this.0.try_wait()?.is_some() || begun.elapsed() > Duration::from_secs(10) {
+                bail!("{command:?}: {}", fs::read_to_string(log)?);
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Ok(this)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let pid = rustix::process::Pid::from_child(&self.0);
+        // nginx's master ends its workers, unless it is killed.
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        let _ = self.0.wait();
+    }
+}

@@ -1,0 +1,60 @@
+//! What the servers are asked to do.
+
+mod get_large;
+mod get_small;
+mod head;
+mod put_large;
+
+use anyhow::{Context, Result};
+use clap::ValueEnum;
+
+use crate::{Bench, processor::Processors, round::Summary};
+
+/// A large blob: a layer of an image.
+const LARGE: usize = 256 << 20;
+
+/// Which workload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum WorkloadName {
+    /// GET of 10,000 blobs of 1 KiB over 64 connections.
+    GetSmall,
+    /// GET of a blob of 256 MiB over 4 connections.
+    GetLarge,
+    /// POST and PUT of new blobs of 256 MiB, one at a time.
+    PutLarge,
+    /// HEAD of a manifest while eight clients pull a blob of 256 MiB.
+    Head,
+}
+
+impl WorkloadName {
+    pub(crate) fn all() -> &'static [Self] {
+        Self::value_variants()
+    }
+
+    pub(crate) fn run(self, bench: &mut Bench) -> Result<()> {
+        let chosen = bench.processors;
+        if self == Self::PutLarge {
+            // One upload at a time: what a server makes of the other processors counts.
+            bench.processors = Processors::Shared;
+        }
+        bench.processors.place_loader()?;
+        let run = match self {
+            Self::GetSmall => get_small::run(bench),
+            Self::GetLarge => get_large::run(bench),
+            Self::PutLarge => put_large::run(bench),
+            Self::Head => head::run(bench),
+        };
+        bench.processors = chosen;
+        run.with_context(|| format!("{self:?}"))
+    }
+}
+
+/// The row of a server, if it was measured.
+fn row<'a>(rows: &'a [Summary], name: &str) -> Option<&'a Summary> {
+    rows.iter().find(|row| row.name == name)
+}
+
+/// Our row and a peer's, if both were measured.
+fn beside<'a>(rows: &'a [Summary], peer: &str) -> Option<(&'a Summary, &'a Summary)> {
+    row(rows, "cachalot").zip(row(rows, peer))
+}

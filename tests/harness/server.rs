@@ -120,16 +120,10 @@ impl TestServer {
     pub fn kill_at_start(&mut self, calls: &str, number: usize) -> bool {
         let inject = format!("inject={calls}:signal=SIGKILL:when={number}");
         let trace = format!("trace={calls}");
-        self.wrap(&[
-            "strace",
-            "-f",
-            "-o",
-            "/dev/null",
-            "-e",
-            &trace,
-            "-e",
-            &inject,
-        ]);
+        // -D: below the server and not above it, or it would end a moment before the
+        // server's last thread, whose port and lock the next process needs.
+        let strace = ["strace", "-D", "-f", "-o", "/dev/null"];
+        self.wrap(&[&strace[..], &["-e", &trace, "-e", &inject]].concat());
         self.spawn();
         let ready = self.wait_ready(Duration::from_secs(30));
         self.kill();

@@ -5,7 +5,10 @@ use std::{
     net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::OnceLock,
+    sync::{
+        OnceLock,
+        atomic::{AtomicU16, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -304,11 +307,23 @@ impl Drop for TestServer {
     }
 }
 
-/// A port that was free a moment ago.
+/// A port that nobody else here is given: below those that the kernel hands out
+/// (`ip_local_port_range` begins at 32768), so that none takes it while its server is
+/// down.
+///
+/// # Panics
+/// If every port is taken.
 #[must_use]
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-    listener.local_addr().expect("bound").port()
+    const FIRST: u16 = 12_000;
+    const COUNT: u16 = 20_000;
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    // Two test processes at once begin at different places.
+    let start = (std::process::id() % u32::from(COUNT / 100)) as u16 * 100;
+    (0..COUNT)
+        .map(|_| FIRST + (start + NEXT.fetch_add(1, Ordering::Relaxed) % COUNT) % COUNT)
+        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        .expect("a free port")
 }
 
 /// The server's binary, built once; or the one that `CACHALOT_SERVER` names.

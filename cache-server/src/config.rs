@@ -6,7 +6,6 @@ mod log;
 mod server;
 mod sources;
 mod store;
-mod units;
 
 #[cfg(test)]
 mod tests;
@@ -27,7 +26,6 @@ pub use self::{
     server::{Address, ServerConfig, TlsConfig},
     sources::Sources,
     store::{Durability, StoreConfig, Verify},
-    units::{Period, Size},
 };
 
 /// The whole configuration. Every section and field has a default, but for the

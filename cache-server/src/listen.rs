@@ -16,7 +16,7 @@ use std::{convert::Infallible, io, sync::Arc, time::Duration};
 
 use axum::response::Response;
 use bytes::Bytes;
-use cache_core::BoxError;
+use cache_core::{BoxError, Size};
 use http::Request;
 use hyper::body::Incoming;
 use hyper_util::{
@@ -38,7 +38,7 @@ use self::{
     patience::{Patience, Patient},
     requests::Requests,
 };
-use crate::config::{LimitsConfig, Size};
+use crate::config::LimitsConfig;
 
 pub(crate) use self::admission::ConnectionMetrics;
 

@@ -8,7 +8,7 @@ mod tls;
 
 use std::{net::SocketAddr, time::Duration};
 
-use cache_core::Digest;
+use cache_core::{Digest, Period};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
@@ -18,7 +18,7 @@ use tokio::{
 
 use crate::{
     Running, Server, StartError,
-    config::{Config, Period, Sources},
+    config::{Config, Sources},
 };
 
 /// Far more than anything here takes, and far less than a hang.

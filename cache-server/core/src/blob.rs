@@ -80,6 +80,12 @@ impl Blob {
         self.tier
     }
 
+    /// Where the bytes are read.
+    #[must_use]
+    pub fn content(&self) -> Arc<dyn Content> {
+        Arc::clone(&self.content)
+    }
+
     /// The whole blob, if it is in memory already.
     #[must_use]
     pub fn resident(&self) -> Option<Bytes> {
@@ -191,6 +197,13 @@ pub trait BlobWriter: fmt::Debug + Send + Sync {
 
     /// Adds bytes. After an error the writer is of no further use.
     async fn write(&mut self, bytes: Bytes) -> Result<()>;
+
+    /// The bytes taken, to be read while more arrive: whoever asks for a range must
+    /// know that it was written. It is to be called before the first write; what it
+    /// gives stays readable after the writer is gone, committed or not.
+    ///
+    /// These bytes are in no store yet and nothing vouches for them.
+    fn taken(&mut self) -> Arc<dyn Content>;
 
     /// Publishes the blob: checks length and digest, and makes it visible whole.
     /// A digest of another algorithm becomes an alias. On an error nothing is

@@ -30,6 +30,8 @@ mod memory;
 mod outcome;
 mod refs;
 mod seal;
+mod secret;
+mod units;
 
 pub mod evict;
 #[cfg(feature = "testing")]
@@ -44,6 +46,10 @@ pub use self::{
     error::{BoxError, Error, Result},
     memory::Memory,
     outcome::{Outcome, Tier},
-    refs::{Binding, Change, Durability, Namespace, Precondition, Ref, RefKey, RefStore},
+    refs::{
+        Binding, Change, Durability, NameError, Namespace, Precondition, Ref, RefKey, RefStore,
+    },
     seal::{GROUP, Seal, SealBuilder},
+    secret::Secret,
+    units::{Period, Size},
 };

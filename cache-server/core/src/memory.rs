@@ -3,16 +3,18 @@
 use std::{
     collections::{BTreeMap, HashMap},
     fmt,
+    ops::Range,
     sync::Arc,
 };
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
+use futures::{StreamExt, future, stream};
 use parking_lot::RwLock;
 
 use crate::{
-    Blob, BlobStore, BlobWriter, Change, Digest, Error, Hasher, Namespace, Ref, RefKey, RefStore,
-    Result, Stored, Upload, blob::check_size,
+    Blob, BlobStore, BlobWriter, ByteStream, Change, Content, Digest, Error, Hasher, Namespace,
+    Ref, RefKey, RefStore, Result, Stored, Upload, blob::check_size,
 };
 
 /// Blobs and refs in memory. Clones share them.
@@ -67,7 +69,7 @@ impl BlobStore for Memory {
         Ok(Box::new(Writer {
             shared,
             upload,
-            bytes: BytesMut::new(),
+            bytes: Arc::default(),
         }))
     }
 
@@ -85,13 +87,30 @@ impl BlobStore for Memory {
 struct Writer {
     shared: Arc<Shared>,
     upload: Upload,
-    bytes: BytesMut,
+    bytes: Arc<Taken>,
+}
+
+/// The bytes of an unfinished blob.
+#[derive(Debug, Default)]
+struct Taken(RwLock<BytesMut>);
+
+impl Content for Taken {
+    fn stream(self: Arc<Self>, range: Range<u64>) -> ByteStream {
+        // The caller keeps the range within what is written, so both ends fit a usize.
+        let range = range.start as usize..range.end as usize;
+        let part = Bytes::copy_from_slice(&self.0.read()[range]);
+        stream::once(future::ready(Ok(part))).boxed()
+    }
+
+    fn resident(&self) -> Option<Bytes> {
+        None
+    }
 }
 
 #[async_trait]
 impl BlobWriter for Writer {
     fn written(&self) -> u64 {
-        self.bytes.len() as u64
+        self.bytes.0.read().len() as u64
     }
 
     async fn write(&mut self, bytes: Bytes) -> Result<()> {
@@ -99,13 +118,17 @@ impl BlobWriter for Writer {
         if let Some(expected) = self.upload.size.filter(|size| actual > *size) {
             return Err(Error::SizeMismatch { expected, actual });
         }
-        self.bytes.extend_from_slice(&bytes);
+        self.bytes.0.write().extend_from_slice(&bytes);
         Ok(())
+    }
+
+    fn taken(&mut self) -> Arc<dyn Content> {
+        Arc::clone(&self.bytes) as _
     }
 
     async fn commit(self: Box<Self>, expected: Option<&Digest>) -> Result<Stored> {
         check_size(self.upload.size, self.written())?;
-        let bytes = self.bytes.freeze();
+        let bytes = self.bytes.0.read().clone().freeze();
         let name = Digest::sha256(&bytes);
         if let Some(expected) = expected {
             let mut hasher = Hasher::new(expected.algorithm());

@@ -60,6 +60,8 @@ pub enum Tier {
     Memory,
     /// The local disk.
     Disk,
+    /// An origin, which is sending it.
+    Upstream,
     /// Nowhere: no blob was read.
     None,
 }
@@ -71,6 +73,7 @@ impl Tier {
         match self {
             Self::Memory => "memory",
             Self::Disk => "disk",
+            Self::Upstream => "upstream",
             Self::None => "none",
         }
     }

@@ -3,13 +3,17 @@
 
 #![expect(clippy::unwrap_used, reason = "a contract that does not hold panics")]
 
-use std::time::{Duration, SystemTime};
+use std::{
+    ops::Range,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, future, stream};
 
 use crate::{
-    Algorithm, Binding, BlobStore, BlobStoreExt, Change, Digest, Durability, Error, GROUP,
+    Algorithm, Binding, BlobStore, BlobStoreExt, Change, Content, Digest, Durability, Error, GROUP,
     Namespace, Precondition, Ref, RefKey, RefStore, Upload,
 };
 
@@ -51,6 +55,7 @@ pub async fn blob_store<S: BlobStore>(make: impl AsyncFn() -> S) {
     stored_blobs_come_back_whole_and_in_ranges(&make().await).await;
     wrong_digest_or_length_leaves_nothing(&make().await).await;
     an_abandoned_upload_leaves_nothing(&make().await).await;
+    what_a_writer_took_can_be_read_at_once_and_later(&make().await).await;
     every_announced_algorithm_becomes_an_alias(&make().await).await;
     a_second_put_is_idempotent(&make().await).await;
     racing_puts_of_one_blob_all_succeed(&make().await).await;
@@ -173,6 +178,41 @@ async fn an_abandoned_upload_leaves_nothing(store: &dyn BlobStore) {
         "{refused:?}"
     );
     assert!(store.open(&Digest::sha256(&bytes)).await.unwrap().is_none());
+}
+
+async fn what_a_writer_took_can_be_read_at_once_and_later(store: &dyn BlobStore) {
+    // In pieces on both sides of what a store may keep in memory.
+    for (size, piece) in [(100, 7), (GROUP + 1, GROUP), ((5 << 20) + 3, 300_001)] {
+        for committed in [true, false] {
+            let bytes = pattern(size, 60 + size as u64);
+            let mut writer = store.create(Upload::default()).await.unwrap();
+            let taken = writer.taken();
+            let mut at = 0;
+            while at < size {
+                let end = (at + piece).min(size);
+                writer.write(bytes.slice(at..end)).await.unwrap();
+                assert_eq!(part(&taken, at / 2..end).await, bytes[at / 2..end]);
+                at = end;
+            }
+            if committed {
+                writer.commit(None).await.unwrap();
+            } else {
+                drop(writer);
+            }
+            assert_eq!(part(&taken, 0..size).await, bytes);
+            assert_eq!(part(&taken, size - 1..size).await, bytes[size - 1..]);
+        }
+    }
+}
+
+async fn part(content: &Arc<dyn Content>, range: Range<usize>) -> Bytes {
+    let stream = Arc::clone(content).stream(range.start as u64..range.end as u64);
+    stream
+        .try_collect::<Vec<_>>()
+        .await
+        .unwrap()
+        .concat()
+        .into()
 }
 
 async fn every_announced_algorithm_becomes_an_alias(store: &dyn BlobStore) {

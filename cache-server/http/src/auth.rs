@@ -12,14 +12,14 @@ mod htpasswd;
 mod keyring;
 mod layer;
 mod passwords;
-mod secret;
+mod token_hash;
 
 pub use self::{
     authenticator::Authenticator,
     config::{Anonymous, AuthConfig, Rights, Token},
     error::AuthError,
     layer::{Authenticated, AuthenticatedService},
-    secret::{Secret, TokenHash},
+    token_hash::TokenHash,
 };
 
 #[cfg(test)]

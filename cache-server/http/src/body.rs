@@ -35,6 +35,12 @@ pub fn outgoing(bytes: ByteStream, length: u64) -> Body {
     })
 }
 
+/// The body of a response whose length nobody knows yet. If the stream errs, the body
+/// breaks off uncleanly.
+pub(crate) fn unbounded(bytes: ByteStream) -> Body {
+    Body::from_stream(in_turns(bytes))
+}
+
 /// Lets others have their turn between two parts of a stream.
 ///
 /// A blob in the page cache and a client that reads as fast never make their task wait,

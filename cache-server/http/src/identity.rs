@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cache_core::Principal;
+use cache_core::{Action, Principal};
 use http::Extensions;
 
 /// What the [`Authenticated`](crate::Authenticated) layer found out. Every request
@@ -27,6 +27,22 @@ impl Identity {
         extensions.get().cloned().unwrap_or(Self::Rejected)
     }
 
+    /// Who asks, if they may do `action` to `name`.
+    ///
+    /// # Errors
+    /// [`Refusal`], which the protocol puts into its own words.
+    pub fn allow(
+        extensions: &Extensions,
+        action: Action,
+        name: &str,
+    ) -> Result<Arc<Principal>, Refusal> {
+        match Self::of(extensions) {
+            Self::Known(who) if who.may(action, name) => Ok(who),
+            Self::Known(who) if who.authenticated => Err(Refusal::Forbidden),
+            Self::Known(_) | Self::Rejected => Err(Refusal::Unauthenticated),
+        }
+    }
+
     /// The principal, unless the credentials were wrong.
     #[must_use]
     pub fn known(&self) -> Option<&Arc<Principal>> {
@@ -35,4 +51,15 @@ impl Identity {
             Self::Rejected => None,
         }
     }
+}
+
+/// Why someone may not do what they ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Nobody knows who they are: 401 with a challenge.
+    #[error("who are you?")]
+    Unauthenticated,
+    /// They are known, and may not: 403.
+    #[error("this is not for you")]
+    Forbidden,
 }

@@ -1,7 +1,7 @@
 //! What the HTTP protocols share, and nothing that belongs to one of them.
 //!
 //! [`incoming`] and [`outgoing`] turn bodies into the store's streams and back;
-//! [`BlobReply`] answers GET and HEAD of an immutable blob with ranges and
+//! [`Reply`] answers GET and HEAD of content, stored or arriving, with ranges and
 //! conditions; [`Served`] is what a handler says a request came to.
 //!
 //! Three layers go around all protocols, from the outside: [`Measured`] counts and
@@ -10,7 +10,6 @@
 
 mod access_log;
 mod auth;
-mod blob;
 mod body;
 mod cache_status;
 mod conditional;
@@ -21,6 +20,7 @@ mod measured;
 mod metrics;
 mod multipart;
 mod range;
+mod reply;
 mod request_id;
 mod served;
 mod trace;
@@ -29,12 +29,12 @@ pub use self::{
     access_log::AccessLog,
     auth::{
         Anonymous, AuthConfig, AuthError, Authenticated, AuthenticatedService, Authenticator,
-        Rights, Secret, Token, TokenHash,
+        Rights, Token, TokenHash,
     },
-    blob::BlobReply,
     body::{incoming, outgoing},
-    identity::Identity,
+    identity::{Identity, Refusal},
     measured::{Measured, MeasuredBody, MeasuredService},
+    reply::{BlobReply, Reply},
     request_id::{Numbered, NumberedService, RequestId},
     served::{Class, Op, Served},
 };

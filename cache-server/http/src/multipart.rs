@@ -1,10 +1,10 @@
-//! Several parts of one blob in one body: `multipart/byteranges` (RFC 9110, 14.6).
+//! Several parts of one content in one body: `multipart/byteranges` (RFC 9110, 14.6).
 
-use std::ops::Range;
+use std::{ops::Range, sync::Arc};
 
 use axum::body::Body;
 use bytes::Bytes;
-use cache_core::Blob;
+use cache_core::Content;
 use futures::{StreamExt, future, stream};
 use http::HeaderValue;
 
@@ -21,13 +21,18 @@ pub(crate) struct Multipart {
 }
 
 impl Multipart {
-    /// The parts `ranges` of `blob`, which lie within it.
-    pub(crate) fn new(blob: &Blob, ranges: Vec<Range<u64>>, content_type: &HeaderValue) -> Self {
+    /// The parts `ranges` of what is `size` bytes long, which lie within it.
+    pub(crate) fn new(
+        content: &Arc<dyn Content>,
+        size: u64,
+        ranges: Vec<Range<u64>>,
+        content_type: &HeaderValue,
+    ) -> Self {
         // Random, so that no content can contain it on purpose.
         let boundary = format!("{:032x}", rand::random::<u128>());
         let mut parts: Vec<_> = ranges
             .into_iter()
-            .map(|range| (head(&boundary, &range, blob.size(), content_type), range))
+            .map(|range| (head(&boundary, &range, size, content_type), range))
             .collect();
         if let Some((first, _)) = parts.first_mut() {
             // No empty line before the first boundary: nothing precedes it.
@@ -39,9 +44,9 @@ impl Multipart {
             .map(|(head, range)| head.len() as u64 + range.end - range.start)
             .sum::<u64>()
             + end.len() as u64;
-        let blob = blob.clone();
+        let content = Arc::clone(content);
         let bytes = stream::iter(parts)
-            .flat_map(move |(head, range)| at_hand(head).chain(blob.range(range)))
+            .flat_map(move |(head, range)| at_hand(head).chain(Arc::clone(&content).stream(range)))
             .chain(at_hand(end))
             .boxed();
         Self {

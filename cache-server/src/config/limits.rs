@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Period, Size};
+use cache_core::{Period, Size};
 
 /// Limits of connections and requests. Every phase of a connection has one, so
 /// that none can be held open for nothing.

@@ -8,7 +8,7 @@ use std::{
 
 use serde::{Deserialize, Deserializer, Serialize, de};
 
-use super::Period;
+use cache_core::Period;
 
 /// Where the server listens and how it stops.
 #[derive(Clone, Debug, Deserialize, Serialize)]

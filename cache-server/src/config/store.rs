@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use cache_store::{BlobDurability, DiskConfig, VerifyReads};
 use serde::{Deserialize, Serialize};
 
-use super::{Period, Size};
+use cache_core::{Period, Size};
 
 /// The store on disk.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -112,7 +112,7 @@ impl From<&StoreConfig> for DiskConfig {
 }
 
 mod default {
-    use super::{Period, Size};
+    use cache_core::{Period, Size};
 
     pub(super) const fn min_free() -> Size {
         Size::mib(256)

@@ -2,6 +2,8 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 use tempfile::NamedTempFile;
 
+use cache_core::{Period, Size};
+
 use super::*;
 
 fn environment(variables: &[(&str, &str)]) -> BTreeMap<String, String> {

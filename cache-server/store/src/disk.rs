@@ -27,6 +27,7 @@ mod scrub;
 mod state;
 mod stripes;
 mod sweep;
+mod taken;
 mod touches;
 mod upkeep;
 mod writer;

@@ -2,13 +2,13 @@
 
 use std::{sync::Arc, thread};
 
-use cache_core::{Clock, Principal};
+use cache_core::{Clock, Principal, Secret};
 use http::HeaderMap;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::Semaphore;
 
 use super::{
-    AuthConfig, AuthError, Secret,
+    AuthConfig, AuthError,
     credentials::{self, Credentials},
     keyring::{Keyring, Stamp},
     passwords::Passwords,

@@ -3,7 +3,7 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http::{HeaderMap, header};
 
-use super::Secret;
+use cache_core::Secret;
 
 /// What a client shows.
 #[derive(Debug)]

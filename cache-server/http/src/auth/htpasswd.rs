@@ -2,7 +2,9 @@
 
 use std::{collections::HashMap, path::Path};
 
-use super::{AuthError, Secret};
+use cache_core::Secret;
+
+use super::AuthError;
 
 /// Above this, one verification takes more than five seconds.
 const MAX_COST: u8 = 16;

@@ -8,11 +8,11 @@ use std::{
     time::SystemTime,
 };
 
-use cache_core::Principal;
+use cache_core::{Principal, Secret};
 use subtle::{Choice, ConditionallySelectable};
 
 use super::{
-    AuthConfig, AuthError, Secret, Token, TokenHash,
+    AuthConfig, AuthError, Token, TokenHash,
     htpasswd::{self, Hashes},
     passwords::Passwords,
 };

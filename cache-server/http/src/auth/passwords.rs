@@ -7,7 +7,7 @@ use cache_core::Clock;
 use quick_cache::sync::Cache;
 use tokio::{sync::Semaphore, task};
 
-use super::Secret;
+use cache_core::Secret;
 
 /// How long a verdict holds. A change of the password file ends it at once.
 const REMEMBERED: Duration = Duration::from_secs(60);

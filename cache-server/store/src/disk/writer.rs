@@ -11,7 +11,8 @@ use std::{
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use cache_core::{
-    Algorithm, BlobWriter, Digest, Error, GROUP, Hasher, Result, SealBuilder, Stored, Upload,
+    Algorithm, BlobWriter, Content, Digest, Error, GROUP, Hasher, Result, SealBuilder, Stored,
+    Upload,
 };
 use rustix::io::{pwritev, retry_on_intr};
 use tokio::task::{JoinError, JoinHandle};
@@ -23,6 +24,7 @@ use super::{
     publish::{Finished, Spooled},
     room::Reservation,
     state::{State, write_error},
+    taken::Taken,
 };
 
 /// Bytes handed to the hashing threads at once, at least: enough to make the hand-over
@@ -46,6 +48,8 @@ pub(super) struct Writer {
     pending: Vec<Bytes>,
     pending_bytes: usize,
     spool: Spool,
+    /// For whoever reads along.
+    taken: Option<Arc<Taken>>,
 }
 
 /// Where the bytes taken so far are.
@@ -87,6 +91,7 @@ struct Spooling {
     seal: SealBuilder,
     /// Bytes in the file.
     written: u64,
+    taken: Option<Arc<Taken>>,
 }
 
 impl Writer {
@@ -105,6 +110,7 @@ impl Writer {
             pending: Vec::new(),
             pending_bytes: 0,
             spool: Spool::Memory,
+            taken: None,
         })
     }
 
@@ -155,7 +161,8 @@ impl Writer {
         match mem::replace(&mut self.spool, Spool::Spoilt) {
             Spool::Memory => {
                 let state = Arc::clone(&self.state);
-                let spooling = blocking(move || Spooling::begin(&state)).await?;
+                let taken = self.taken.clone();
+                let spooling = blocking(move || Spooling::begin(&state, taken)).await?;
                 Ok((Naming::new(self.upload.algorithm), spooling))
             }
             Spool::Busy(Busy { naming, spooling }) => {
@@ -204,6 +211,9 @@ impl BlobWriter for Writer {
         self.make_room(length).await?;
         self.written = length;
         self.pending_bytes += bytes.len();
+        if let Some(taken) = &self.taken {
+            taken.push(&bytes);
+        }
         if !bytes.is_empty() {
             self.pending.push(bytes);
         }
@@ -212,6 +222,10 @@ impl BlobWriter for Writer {
             self.flush().await?;
         }
         Ok(())
+    }
+
+    fn taken(&mut self) -> Arc<dyn Content> {
+        Arc::clone(self.taken.get_or_insert_default()) as _
     }
 
     async fn commit(mut self: Box<Self>, expected: Option<&Digest>) -> Result<Stored> {
@@ -260,14 +274,18 @@ impl Naming {
 }
 
 impl Spooling {
-    fn begin(state: &State) -> Result<Self> {
-        let begun = state.layout.create_temporary();
-        let (file, temporary) = begun.map_err(|error| write_error("beginning a blob", error))?;
+    fn begin(state: &State, taken: Option<Arc<Taken>>) -> Result<Self> {
+        let failed = |error| write_error("beginning a blob", error);
+        let (file, temporary) = state.layout.create_temporary().map_err(failed)?;
+        if let Some(taken) = &taken {
+            taken.spool(file.try_clone().map_err(failed)?);
+        }
         Ok(Self {
             file,
             temporary,
             seal: SealBuilder::default(),
             written: 0,
+            taken,
         })
     }
 
@@ -278,6 +296,9 @@ impl Spooling {
         let mut slices: Vec<_> = batch.iter().map(|bytes| IoSlice::new(bytes)).collect();
         let written = write_all(&self.file, self.written, &mut slices);
         self.written = written.map_err(|error| write_error("write of a blob", error))?;
+        if let Some(taken) = &self.taken {
+            taken.spooled(self.written);
+        }
         Ok(())
     }
 

@@ -1,4 +1,4 @@
-//! Secrets, which no log and no `config print` ever shows.
+//! Tokens, kept as their hashes, which nothing ever shows.
 
 use std::fmt;
 
@@ -7,28 +7,6 @@ use sha2::{Digest as _, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 
 const REDACTED: &str = "[redacted]";
-
-/// A value that is never printed.
-#[derive(Clone)]
-pub struct Secret<T>(T);
-
-impl<T> Secret<T> {
-    /// Hides a value.
-    pub const fn new(value: T) -> Self {
-        Self(value)
-    }
-
-    /// The value, to compare or to send: never to print.
-    pub const fn expose(&self) -> &T {
-        &self.0
-    }
-}
-
-impl<T> fmt::Debug for Secret<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(REDACTED)
-    }
-}
 
 /// The SHA-256 of a token. A plain hash will do: tokens are random, not chosen.
 #[derive(Clone)]

@@ -1,0 +1,1 @@
+//! Debian archives: releases that never mix, indexes and packages.

@@ -1,0 +1,1 @@
+//! The cargo sparse registry: index and crates.

@@ -1,0 +1,87 @@
+//! What an operator may set.
+
+use cache_core::{Period, Secret, Size};
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+/// How origins are asked.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct UpstreamConfig {
+    /// Nothing is asked of any origin: what is here is served, however old, and the
+    /// rest is refused at once.
+    pub offline: bool,
+    /// Time for a connection to an origin.
+    pub connect_timeout: Period,
+    /// Time until an origin answers with a status. Registry clients give up after 30 s.
+    pub answer_timeout: Period,
+    /// A body that brings less than 1 KiB/s for so long is asked for again, from where
+    /// it stopped.
+    pub stall_timeout: Period,
+    /// Transfers at once, over all origins; more wait.
+    pub transfers: usize,
+    /// An origin is left alone for a while after so many failures in a row.
+    pub failures: u32,
+    /// The longest index document.
+    pub max_document: Size,
+    /// How long "not found" is believed.
+    pub negative: Period,
+    /// An index is not checked again sooner than this, whatever clients ask: apt and uv
+    /// send `no-cache` each time.
+    pub recheck: Period,
+}
+
+impl Default for UpstreamConfig {
+    fn default() -> Self {
+        Self {
+            offline: false,
+            connect_timeout: Period::seconds(5),
+            answer_timeout: Period::seconds(20),
+            stall_timeout: Period::seconds(15),
+            transfers: 256,
+            failures: 10,
+            max_document: Size::mib(512),
+            negative: Period::seconds(30),
+            recheck: Period::seconds(5),
+        }
+    }
+}
+
+/// One origin.
+///
+/// ```toml
+/// url = "https://packages.example/simple/"
+/// username = "ci"
+/// password = "..."        # or token = "...", sent as Bearer
+/// private = true          # it may have a private address
+/// ```
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct OriginConfig {
+    /// Where it is; what is asked of it lies below this path.
+    pub url: Url,
+    /// The user to log in as, with `password`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
+    /// The password of that user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password: Option<Secret<String>>,
+    /// A token, sent as `Bearer`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<Secret<String>>,
+    /// Whether its address may be private. It is then reached at any address.
+    #[serde(default)]
+    pub private: bool,
+}
+
+impl From<Url> for OriginConfig {
+    fn from(url: Url) -> Self {
+        Self {
+            url,
+            username: None,
+            password: None,
+            token: None,
+            private: false,
+        }
+    }
+}

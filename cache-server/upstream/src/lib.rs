@@ -1,0 +1,48 @@
+//! Asks an origin once, and keeps the answer by its class.
+//!
+//! A protocol says what it wants as a [`Resource`]: the name under which it is kept,
+//! the [`Source`]s in their order, and the [`Class`] that decides how long it may be
+//! served without asking again. The [`Fetcher`] answers with a [`Found`], whose bytes
+//! may still be arriving: everyone who asks meanwhile reads the same transfer.
+//!
+//! What is promised, however an origin behaves:
+//!
+//! - one transfer per object at a time, which no client's leaving ends;
+//! - nothing is kept whose length or digest is not the expected one, and no body ends
+//!   cleanly that is not whole;
+//! - an index that was once here is served while its origin fails;
+//! - credentials go to their origin and to no other host, and no request leaves for a
+//!   private address that the configuration does not allow.
+
+mod address;
+mod answer;
+mod ask;
+mod breaker;
+mod client;
+mod config;
+mod download;
+mod entry;
+mod error;
+mod fetcher;
+mod flight;
+mod headers;
+mod metrics;
+mod origin;
+mod resource;
+mod transfer;
+
+#[cfg(feature = "testing")]
+pub mod testing;
+
+#[cfg(test)]
+mod tests;
+
+pub use self::{
+    answer::{Answer, Found, Refused},
+    config::{OriginConfig, UpstreamConfig},
+    entry::key,
+    error::Error,
+    fetcher::{Fetcher, SetupError},
+    origin::{Origin, OriginError, Source},
+    resource::{Class, Demand, Freshness, Resource},
+};

@@ -6,7 +6,7 @@ use std::{
 };
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use url::Host;
+use url::{Host, Url};
 
 /// Whether an address belongs to this machine or to a network behind it, where a
 /// server must not be sent by what it is told from outside.
@@ -62,8 +62,8 @@ fn embedded(v6: Ipv6Addr) -> Option<Ipv4Addr> {
 
 /// Whether the host of a URL is written as a private address. A name is judged when
 /// it is resolved.
-pub(crate) fn names_private(host: Option<Host<&str>>) -> bool {
-    match host {
+pub(crate) fn names_private(url: &Url) -> bool {
+    match url.host() {
         Some(Host::Ipv4(v4)) => is_private(v4.into()),
         Some(Host::Ipv6(v6)) => is_private(v6.into()),
         Some(Host::Domain(_)) | None => false,
@@ -147,11 +147,11 @@ mod tests {
             "http://[::1]/",
             "http://[::ffff:7f00:1]/",
         ] {
-            let url = url::Url::parse(private).unwrap();
-            assert!(names_private(url.host()), "{private}");
+            let url = Url::parse(private).unwrap();
+            assert!(names_private(&url), "{private}");
         }
-        let url = url::Url::parse("http://localhost/").unwrap();
-        assert!(!names_private(url.host()));
+        let url = Url::parse("http://localhost/").unwrap();
+        assert!(!names_private(&url));
     }
 
     #[tokio::test]

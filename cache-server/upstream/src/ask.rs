@@ -97,16 +97,7 @@ impl Flight {
         if asked.as_ref().is_err_and(Failure::is_fleeting) {
             asked = self.once(source, lander).await;
         }
-        if let Err(failure) = &asked {
-            self.inner.metrics.failed(&source.origin, failure);
-            if failure.is_ill() {
-                let now = self.inner.clock.elapsed();
-                let limit = self.inner.config.failures;
-                source.origin.breaker.failed(now, limit);
-            }
-        } else {
-            source.origin.breaker.succeeded();
-        }
+        self.inner.judge(source, asked.as_ref().err());
         asked
     }
 
@@ -152,7 +143,6 @@ impl Flight {
         let ask = Ask {
             accept: self.resource.accept.as_ref(),
             condition,
-            ..Ask::default()
         };
         let start = Instant::now();
         let response = self.inner.client.send(source, ask).await?;

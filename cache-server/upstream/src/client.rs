@@ -8,7 +8,7 @@ use tokio::time::timeout;
 use url::Url;
 
 use crate::{
-    Source, UpstreamConfig,
+    Forward, Source, UpstreamConfig,
     address::{PublicOnly, names_private},
     error::Failure,
     headers::Validators,
@@ -31,7 +31,6 @@ pub(crate) struct Client {
 /// What is asked besides the URL.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Ask<'a> {
-    pub(crate) method: Option<&'a Method>,
     pub(crate) accept: Option<&'a HeaderValue>,
     pub(crate) condition: Condition<'a>,
 }
@@ -76,13 +75,7 @@ impl Client {
         source: &Source,
         ask: Ask<'_>,
     ) -> Result<reqwest::Response, Failure> {
-        let answer = timeout(self.answer_timeout, self.follow(source, ask)).await;
-        answer.unwrap_or_else(|_| {
-            Err(Failure::Late {
-                host: host(&source.url),
-                seconds: self.answer_timeout.as_secs(),
-            })
-        })
+        self.within_time(source, self.follow(source, ask)).await
     }
 
     async fn follow(&self, source: &Source, ask: Ask<'_>) -> Result<reqwest::Response, Failure> {
@@ -94,10 +87,7 @@ impl Client {
             }
             url = target(&url, response.headers())?;
         }
-        Err(Failure::Wrong {
-            host: host(&source.url),
-            reason: format!("it redirects more than {MOST_REDIRECTS} times"),
-        })
+        Err(too_many_redirects(source))
     }
 
     async fn hop(
@@ -106,18 +96,51 @@ impl Client {
         url: &Url,
         ask: Ask<'_>,
     ) -> Result<reqwest::Response, Failure> {
-        let client = self.allowed(origin, url)?;
-        let method = ask.method.cloned().unwrap_or(Method::GET);
-        let request = client
-            .request(method, url.clone())
+        let request = self.allowed(origin, url)?.get(url.clone());
+        let request = request
             .headers(headers(ask))
             // What is stored is what the digests are of.
             .header(header::ACCEPT_ENCODING, "identity");
-        let request = origin.log_in(url, request);
-        request.send().await.map_err(|error| Failure::Unreachable {
-            host: host(url),
-            reason: chain(error),
+        exchange(origin.log_in(url, request), url).await
+    }
+
+    /// The answer to a request that is passed on, and is no redirect if it reads only.
+    pub(crate) async fn forward(
+        &self,
+        source: &Source,
+        forward: &Forward,
+    ) -> Result<reqwest::Response, Failure> {
+        let reads = matches!(forward.method, Method::GET | Method::HEAD);
+        self.within_time(source, async {
+            let mut url = source.url.clone();
+            for _ in 0..=MOST_REDIRECTS {
+                let client = self.allowed(&source.origin, &url)?;
+                let request = client
+                    .request(forward.method.clone(), url.clone())
+                    .headers(forward.headers.clone())
+                    .body(forward.body.clone());
+                let response = exchange(source.origin.log_in(&url, request), &url).await?;
+                if !reads || !is_redirect(response.status()) {
+                    return Ok(response);
+                }
+                url = target(&url, response.headers())?;
+            }
+            Err(too_many_redirects(source))
         })
+        .await
+    }
+
+    async fn within_time(
+        &self,
+        source: &Source,
+        answer: impl Future<Output = Result<reqwest::Response, Failure>>,
+    ) -> Result<reqwest::Response, Failure> {
+        let late = || Failure::Late {
+            host: host(&source.url),
+            seconds: self.answer_timeout.as_secs(),
+        };
+        let answer = timeout(self.answer_timeout, answer).await;
+        answer.unwrap_or_else(|_| Err(late()))
     }
 
     /// The client for a URL: an origin's own host is reached at whatever address the
@@ -126,13 +149,30 @@ impl Client {
         if origin.is_private() && url.host() == origin.base().host() {
             return Ok(&self.private);
         }
-        if names_private(url.host()) {
+        if names_private(url) {
             return Err(Failure::Wrong {
                 host: host(url),
                 reason: "its address is private, and no origin is configured to have one".into(),
             });
         }
         Ok(&self.public)
+    }
+}
+
+async fn exchange(
+    request: reqwest::RequestBuilder,
+    url: &Url,
+) -> Result<reqwest::Response, Failure> {
+    request.send().await.map_err(|error| Failure::Unreachable {
+        host: host(url),
+        reason: chain(error),
+    })
+}
+
+fn too_many_redirects(source: &Source) -> Failure {
+    Failure::Wrong {
+        host: host(&source.url),
+        reason: format!("it redirects more than {MOST_REDIRECTS} times"),
     }
 }
 

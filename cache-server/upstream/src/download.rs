@@ -131,7 +131,6 @@ impl Download<'_> {
         let ask = Ask {
             accept: self.accept,
             condition: Condition::From(offset, validator),
-            ..Ask::default()
         };
         let response = self.client.send(self.source, ask).await?;
         match response.status() {

@@ -284,6 +284,19 @@ impl Inner {
         self.refusals.remove(key);
     }
 
+    /// Takes note of how asking an origin went.
+    pub(crate) fn judge(&self, source: &crate::Source, failure: Option<&Failure>) {
+        let Some(failure) = failure else {
+            source.origin.breaker.succeeded();
+            return;
+        };
+        self.metrics.failed(&source.origin, failure);
+        if failure.is_ill() {
+            let breaker = &source.origin.breaker;
+            breaker.failed(self.clock.elapsed(), self.config.failures);
+        }
+    }
+
     /// Whether an origin may be asked now.
     pub(crate) fn admits(&self, source: &crate::Source) -> Result<(), Failure> {
         let now = self.clock.elapsed();

@@ -56,6 +56,12 @@ impl Flights {
         });
         (landing, true)
     }
+
+    /// Whether nothing is being asked for.
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.lock().is_empty()
+    }
 }
 
 fn lost() -> Failure {

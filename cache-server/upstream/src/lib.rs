@@ -25,6 +25,7 @@ mod entry;
 mod error;
 mod fetcher;
 mod flight;
+mod forward;
 mod headers;
 mod metrics;
 mod origin;
@@ -43,6 +44,7 @@ pub use self::{
     entry::key,
     error::Error,
     fetcher::{Fetcher, SetupError},
+    forward::{Forward, Forwarded},
     origin::{Origin, OriginError, Source},
     resource::{Class, Demand, Freshness, Resource},
 };

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use cache_core::{Blob, Content, Digest, Outcome, Tier};
 use http::{HeaderMap, StatusCode};
 
-use crate::{Error, transfer::Transfer};
+use crate::{Error, passing::Passing, transfer::Transfer};
 
 /// What came of asking.
 #[derive(Clone, Debug)]
@@ -38,16 +38,18 @@ pub struct Found {
 pub(crate) enum Body {
     Stored(Blob),
     Arriving(Arc<Transfer>),
+    Passing(Arc<Passing>, u64),
 }
 
 impl Found {
     /// The bytes. Reading them while they arrive waits for them; a transfer that fails
-    /// ends the stream with an error.
+    /// ends the stream with an error. What the store had no room for can be read once.
     #[must_use]
     pub fn content(&self) -> Arc<dyn Content> {
         match &self.body {
             Body::Stored(blob) => blob.content(),
             Body::Arriving(transfer) => Arc::clone(transfer) as _,
+            Body::Passing(passing, _) => Arc::clone(passing) as _,
         }
     }
 
@@ -59,6 +61,7 @@ impl Found {
         match &self.body {
             Body::Stored(blob) => Ok(blob.clone()),
             Body::Arriving(transfer) => transfer.stored().await,
+            Body::Passing(passing, limit) => Ok(passing.blob(*limit).await?),
         }
     }
 }

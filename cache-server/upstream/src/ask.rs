@@ -187,7 +187,7 @@ impl Flight {
         response: reqwest::Response,
         lander: &mut Lander,
     ) -> Result<Asked, Failure> {
-        let (size, limit) = self.length(source, &response)?;
+        let (size, limit) = self.inner.length(&self.resource, source, &response)?;
         let headers = kept(response.headers());
         let upload = Upload {
             size,
@@ -197,7 +197,15 @@ impl Flight {
                 .as_ref()
                 .map(cache_core::Digest::algorithm),
         };
-        let mut writer = self.inner.cache.blobs().create(upload).await?;
+        let mut writer = match self.inner.cache.blobs().create(upload).await {
+            Ok(writer) => writer,
+            Err(error) if has_no_room(&error) => {
+                tracing::warn!(%source, %error, "an answer is passed on and not kept");
+                lander.land(Ok(Landed::NoRoom));
+                return Ok(Asked::Done);
+            }
+            Err(error) => return Err(error.into()),
+        };
         let (sender, progress) = watch::channel(Progress::Growing(0));
         let transfer = Transfer {
             headers: headers.clone(),
@@ -251,43 +259,6 @@ impl Flight {
         }
     }
 
-    /// The announced length and the most that is taken.
-    fn length(
-        &self,
-        source: &Source,
-        response: &reqwest::Response,
-    ) -> Result<(Option<u64>, u64), Failure> {
-        let wrong = |reason: String| Failure::Wrong {
-            host: host(source.url()),
-            reason,
-        };
-        let announced = response.headers().get(header::CONTENT_LENGTH);
-        let announced = announced
-            .and_then(|length| length.to_str().ok())
-            .and_then(|length| length.parse().ok());
-        let (expected, limit) = match self.resource.class {
-            Class::Immutable => (self.resource.size, u64::MAX),
-            Class::Index(_) => (self.resource.size, self.inner.config.max_document.0),
-        };
-        // A document is asked for as it is; one in a coding may unfold to anything.
-        let coding = response.headers().get(header::CONTENT_ENCODING);
-        let plain = coding.is_none_or(|it| it.as_bytes().eq_ignore_ascii_case(b"identity"));
-        if !plain && matches!(self.resource.class, Class::Index(_)) {
-            return Err(wrong(format!("it sent {coding:?}, asked for none")));
-        }
-        match (announced, expected) {
-            (Some(size), Some(expected)) if size != expected => {
-                Err(wrong(format!("it is {size} bytes, not {expected}")))
-            }
-            (Some(size), _) if size > limit => {
-                Err(wrong(format!("it is {size} bytes, more than {limit}")))
-            }
-            (Some(size), _) => Ok((Some(size), limit)),
-            (None, Some(expected)) => Ok((Some(expected), limit)),
-            (None, None) => Ok((None, limit)),
-        }
-    }
-
     /// Publishes what was received, judges it, and keeps it under its name.
     async fn store(
         &self,
@@ -334,6 +305,55 @@ impl Flight {
         self.inner.keep(key, &entry).await;
         Ok((entry, blob))
     }
+}
+
+impl Inner {
+    /// The announced length and the most that is taken.
+    pub(crate) fn length(
+        &self,
+        resource: &Resource,
+        source: &Source,
+        response: &reqwest::Response,
+    ) -> Result<(Option<u64>, u64), Failure> {
+        let wrong = |reason: String| Failure::Wrong {
+            host: host(source.url()),
+            reason,
+        };
+        let announced = response.headers().get(header::CONTENT_LENGTH);
+        let announced = announced
+            .and_then(|length| length.to_str().ok())
+            .and_then(|length| length.parse().ok());
+        let (expected, limit) = match resource.class {
+            Class::Immutable => (resource.size, u64::MAX),
+            Class::Index(_) => (resource.size, self.config.max_document.0),
+        };
+        // A document is asked for as it is; one in a coding may unfold to anything.
+        let coding = response.headers().get(header::CONTENT_ENCODING);
+        let plain = coding.is_none_or(|it| it.as_bytes().eq_ignore_ascii_case(b"identity"));
+        if !plain && matches!(resource.class, Class::Index(_)) {
+            return Err(wrong(format!("it sent {coding:?}, asked for none")));
+        }
+        match (announced, expected) {
+            (Some(size), Some(expected)) if size != expected => {
+                Err(wrong(format!("it is {size} bytes, not {expected}")))
+            }
+            (Some(size), _) if size > limit => {
+                Err(wrong(format!("it is {size} bytes, more than {limit}")))
+            }
+            (Some(size), _) => Ok((Some(size), limit)),
+            (None, Some(expected)) => Ok((Some(expected), limit)),
+            (None, None) => Ok((None, limit)),
+        }
+    }
+}
+
+/// Whether the store is well and only takes nothing now.
+const fn has_no_room(error: &cache_core::Error) -> bool {
+    use cache_core::Error;
+    matches!(
+        error,
+        Error::Full { .. } | Error::ReadOnly { .. } | Error::TooLarge { .. }
+    )
 }
 
 /// Statuses that are about the origin or the moment and not about the resource.

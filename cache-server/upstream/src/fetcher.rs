@@ -3,18 +3,21 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use cache_core::{Binding, Blob, Cache, Change, Clock, Durability, Outcome, RefKey, Tier};
+use http::StatusCode;
 use prometheus::Registry;
 use quick_cache::sync::Cache as Recent;
 use tokio::sync::Semaphore;
 
 use crate::{
-    Answer, Class, Demand, Error, Found, Freshness, Refused, Resource, UpstreamConfig,
+    Answer, Class, Demand, Error, Found, Freshness, Refused, Resource, Source, UpstreamConfig,
     answer::Body,
-    client::Client,
+    client::{Ask, Client, host},
     entry::Entry,
     error::Failure,
     flight::{Flights, Landed},
+    headers::kept,
     metrics::{Metrics, Reason},
+    passing::Passing,
 };
 
 /// "Not found" is remembered of so many things.
@@ -171,7 +174,7 @@ impl Fetcher {
             return stale("revalidating");
         }
         match landing.await {
-            Ok(landed) => Ok(self.0.answer(landed, leads)),
+            Ok(landed) => self.0.answer(resource, landed, leads).await,
             Err(failure) if age <= freshness.if_error => {
                 tracing::warn!(key = %resource.key, %failure, "served from the store instead");
                 stale("error")
@@ -189,7 +192,7 @@ impl Fetcher {
             return Err(Error::Offline);
         }
         let (landing, leads) = self.0.ask(resource, None, Reason::Demand);
-        Ok(self.0.answer(landing.await?, leads))
+        self.0.answer(resource, landing.await?, leads).await
     }
 
     /// Forgets that a resource was absent or that it was checked, as after a client's
@@ -236,9 +239,14 @@ impl Inner {
     }
 
     /// What a flight means for one who asked; `leads` is who began it.
-    fn answer(&self, landed: Landed, leads: bool) -> Answer {
+    async fn answer(
+        &self,
+        resource: &Resource,
+        landed: Landed,
+        leads: bool,
+    ) -> Result<Answer, Error> {
         let outcome = |own| if leads { own } else { Outcome::Coalesced };
-        match landed {
+        Ok(match landed {
             Landed::Arriving(transfer) => Answer::Found(Found {
                 headers: transfer.headers.clone(),
                 size: transfer.size,
@@ -255,8 +263,57 @@ impl Inner {
             Landed::Confirmed(entry, blob) => {
                 Answer::Found(self.found(&entry, blob, outcome(Outcome::Revalidated)))
             }
+            Landed::NoRoom => Answer::Found(self.pass(resource).await?),
             Landed::Refused(refused) => Answer::Refused(refused),
+        })
+    }
+
+    /// What the store has no room for, for one who asked.
+    async fn pass(&self, resource: &Resource) -> Result<Found, Error> {
+        let mut failed = None;
+        for source in &resource.sources {
+            match self.pass_from(resource, source).await {
+                Ok(found) => return Ok(found),
+                Err(failure) => failed = Some(failure),
+            }
         }
+        Err(failed.map_or(Error::Offline, Error::from))
+    }
+
+    async fn pass_from(&self, resource: &Resource, source: &Source) -> Result<Found, Failure> {
+        let ask = Ask {
+            accept: resource.accept.as_ref(),
+            ..Ask::default()
+        };
+        let wrong = |reason: String| Failure::Wrong {
+            host: host(source.url()),
+            reason,
+        };
+        let response = self.client.send(source, ask).await?;
+        if response.status() != StatusCode::OK {
+            return Err(wrong(format!("it answered {}", response.status())));
+        }
+        let (size, limit) = self.length(resource, source, &response)?;
+        let headers = kept(response.headers());
+        let passing = Arc::new(Passing::new(response, size, resource.digest));
+        let body = match &resource.check {
+            None => Body::Passing(passing, limit),
+            Some(check) => {
+                let blob = passing.blob(limit).await?;
+                let whole = blob.read(limit).await?;
+                check(&headers, &whole).map_err(wrong)?;
+                Body::Stored(blob)
+            }
+        };
+        Ok(Found {
+            headers,
+            size,
+            digest: None,
+            outcome: Outcome::Miss,
+            tier: Tier::Upstream,
+            age: Duration::ZERO,
+            body,
+        })
     }
 
     fn refusal(&self, key: &RefKey) -> Option<Refused> {
@@ -285,7 +342,7 @@ impl Inner {
     }
 
     /// Takes note of how asking an origin went.
-    pub(crate) fn judge(&self, source: &crate::Source, failure: Option<&Failure>) {
+    pub(crate) fn judge(&self, source: &Source, failure: Option<&Failure>) {
         let Some(failure) = failure else {
             source.origin.breaker.succeeded();
             return;
@@ -298,13 +355,13 @@ impl Inner {
     }
 
     /// Whether an origin may be asked now.
-    pub(crate) fn admits(&self, source: &crate::Source) -> Result<(), Failure> {
+    pub(crate) fn admits(&self, source: &Source) -> Result<(), Failure> {
         let now = self.clock.elapsed();
         if source.origin.breaker.admits(now) {
             return Ok(());
         }
         Err(Failure::LeftAlone {
-            host: crate::client::host(source.url()),
+            host: host(source.url()),
             pause: source.origin.breaker.pause(now),
         })
     }

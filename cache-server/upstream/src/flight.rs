@@ -21,6 +21,8 @@ pub(crate) enum Landed {
     Fetched(Entry, Blob),
     /// What is kept is still right.
     Confirmed(Entry, Blob),
+    /// The store has no room for it: everyone asks for themselves.
+    NoRoom,
     /// The origin says no.
     Refused(Refused),
 }

@@ -29,6 +29,7 @@ mod forward;
 mod headers;
 mod metrics;
 mod origin;
+mod passing;
 mod resource;
 mod transfer;
 

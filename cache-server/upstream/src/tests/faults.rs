@@ -17,7 +17,7 @@ async fn recovers(rig: &Rig, path: &str, class: Class, page: Page, bytes: &[u8])
 #[tokio::test]
 async fn a_body_that_breaks_off_or_stalls_goes_on_where_it_stopped() {
     for fault in [Fault::CloseAfter(30_000), Fault::StallAfter(30_000)] {
-        let rig = Rig::new().await;
+        let rig = Rig::with(impatient()).await;
         let (bytes, page) = page(1, 100_000);
         rig.origin.serve("/a", page.but(fault));
         let (_, got) = whole(rig.fetch("/a", Class::Immutable).await).await;
@@ -35,7 +35,7 @@ async fn a_body_that_breaks_off_or_stalls_goes_on_where_it_stopped() {
 #[tokio::test]
 async fn without_a_validator_it_breaks_off_and_nothing_is_kept() {
     for fault in [Fault::CloseAfter(30_000), Fault::StallAfter(30_000)] {
-        let rig = Rig::new().await;
+        let rig = Rig::with(impatient()).await;
         let bytes = page(2, 100_000).0;
         rig.origin.serve("/a", Page::bare(bytes.clone()).but(fault));
         let found = rig.fetch("/a", Class::Immutable).await.unwrap();
@@ -54,7 +54,7 @@ async fn without_a_validator_it_breaks_off_and_nothing_is_kept() {
 
 #[tokio::test]
 async fn two_versions_are_never_spliced() {
-    let rig = Rig::new().await;
+    let rig = Rig::with(impatient()).await;
     let (_, old) = page(3, 100_000);
     let (bytes, new) = page(4, 100_000);
     let slowly = Fault::StallAfter(30_000);
@@ -153,7 +153,7 @@ async fn a_captive_portal_is_not_kept_and_the_old_page_is_served() {
 async fn an_endless_document_ends_at_the_limit() {
     let rig = Rig::with(UpstreamConfig {
         max_document: cache_core::Size::kib(512),
-        ..quick()
+        ..patient()
     })
     .await;
     rig.origin
@@ -181,7 +181,7 @@ async fn a_document_in_a_coding_that_was_not_asked_for_is_refused() {
 #[tokio::test]
 async fn an_origin_that_never_answers_is_given_up_in_bounded_time() {
     for (fault, status) in [(Fault::Silent, 504), (Fault::NoAnswer, 502)] {
-        let rig = Rig::new().await;
+        let rig = Rig::with(impatient()).await;
         rig.origin.serve("/a", Page::new("a").but(fault));
         let error = rig.fetch("/a", Class::Immutable).await.unwrap_err();
         let Error::Unavailable { status: told, .. } = &error else {

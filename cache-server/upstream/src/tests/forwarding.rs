@@ -72,7 +72,7 @@ async fn an_origin_that_is_away_or_not_to_be_asked_is_an_error() {
     assert!(matches!(error, Error::Unavailable { .. }), "{error}");
     let offline = UpstreamConfig {
         offline: true,
-        ..quick()
+        ..patient()
     };
     let offline = fetcher(&rig.store, &rig.clock, offline);
     let error = offline.forward("test", &source, audit()).await.unwrap_err();

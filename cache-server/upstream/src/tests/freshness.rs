@@ -81,7 +81,7 @@ async fn offline_nothing_is_asked_and_everything_that_is_here_is_served() {
     let rig = warm().await;
     let offline = UpstreamConfig {
         offline: true,
-        ..quick()
+        ..patient()
     };
     let fetcher = fetcher(&rig.store, &rig.clock, offline);
     rig.clock.advance(100 * 86_400 * SECOND);
@@ -177,7 +177,7 @@ async fn a_clock_that_was_set_back_makes_nothing_fresh() {
     assert_eq!(outcome(&rig, INDEX).await, Outcome::Revalidated);
     // Checked in what is the future now: nobody knows how old it is.
     let earlier = Arc::new(ManualClock::default());
-    let fetcher = fetcher(&rig.store, &earlier, quick());
+    let fetcher = fetcher(&rig.store, &earlier, patient());
     let (outcome, _) = whole(found(&fetcher, &rig.resource("/index", INDEX)).await).await;
     assert_eq!(outcome, Outcome::Revalidated);
 }

@@ -4,7 +4,7 @@ use super::*;
 use crate::testing::Fault;
 
 async fn two() -> (Rig, FakeOrigin) {
-    (Rig::new().await, FakeOrigin::start().await)
+    (Rig::with(impatient()).await, FakeOrigin::start().await)
 }
 
 #[tokio::test]
@@ -44,7 +44,7 @@ async fn it_is_absent_only_if_every_mirror_says_so() {
 async fn an_origin_that_keeps_failing_is_left_alone_and_then_tried_again() {
     let rig = Rig::with(UpstreamConfig {
         failures: 3,
-        ..quick()
+        ..patient()
     })
     .await;
     rig.origin.serve("/kept", Page::new("kept"));

@@ -103,7 +103,7 @@ async fn bytes_that_are_here_under_their_digest_are_not_fetched_from_another_pla
 async fn what_has_no_announced_length_is_read_to_its_end() {
     let rig = Rig::with(UpstreamConfig {
         max_document: cache_core::Size::kib(256),
-        ..quick()
+        ..patient()
     })
     .await;
     rig.origin.serve("/a", Page::bare("").but(Fault::Endless));

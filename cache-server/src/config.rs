@@ -15,6 +15,7 @@ use std::sync::Arc;
 use cache_core::SystemClock;
 use cache_http::{AuthConfig, Authenticator};
 use cache_oci::OciConfig;
+use cache_upstream::UpstreamConfig;
 use serde::{Deserialize, Serialize};
 
 use crate::{server::StartError, tls::Certificate};
@@ -53,6 +54,9 @@ pub struct Config {
     /// The registry.
     #[serde(default)]
     pub oci: OciConfig,
+    /// How origins are asked for what is not here.
+    #[serde(default)]
+    pub upstream: UpstreamConfig,
 }
 
 impl Config {

@@ -201,7 +201,9 @@ where
     async fn speak(&self, stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) {
         let requests = Requests::new(self.listener.app.clone(), &self.listener.limits);
         let stream = Patient::new(stream, requests.activity(), self.patience);
-        let connection = self.http.serve_connection(TokioIo::new(stream), requests);
+        let connection = self
+            .http
+            .serve_connection_with_upgrades(TokioIo::new(stream), requests);
         pin!(connection);
         let result = select! {
             result = connection.as_mut() => result,

@@ -9,9 +9,23 @@ use cargo_metadata::{DependencyKind, MetadataCommand};
 fn may_use(package: &str) -> Option<&'static [&'static str]> {
     Some(match package {
         "cache-core" => &[],
-        "cache-store" | "cache-http" => &["cache-core"],
+        "cache-store" | "cache-http" | "cache-upstream" => &["cache-core"],
         "cache-oci" => &["cache-core", "cache-http"],
-        "cache-server" => &["cache-core", "cache-store", "cache-http", "cache-oci"],
+        "cache-apt" | "cache-cargo" | "cache-file" | "cache-npm" | "cache-pypi" => {
+            &["cache-core", "cache-http", "cache-upstream"]
+        }
+        "cache-server" => &[
+            "cache-core",
+            "cache-store",
+            "cache-http",
+            "cache-upstream",
+            "cache-apt",
+            "cache-cargo",
+            "cache-file",
+            "cache-npm",
+            "cache-oci",
+            "cache-pypi",
+        ],
         "cache-tests" => &["cache-core", "cache-server"],
         "cache-benches" => &["cache-core", "cache-store", "cache-server", "cache-tests"],
         _ => return None,
@@ -31,7 +45,10 @@ fn must_not_use(package: &str) -> &'static [&'static str] {
             "tonic",
         ],
         "cache-store" => &["axum", "hyper", "reqwest", "tonic"],
-        "cache-http" | "cache-oci" => &["object_store", "reqwest", "rocksdb", "tonic"],
+        "cache-upstream" => &["axum", "hyper", "object_store", "rocksdb", "tonic"],
+        // One place asks origins, and one knows the disk.
+        "cache-http" | "cache-oci" | "cache-apt" | "cache-cargo" | "cache-file" | "cache-npm"
+        | "cache-pypi" => &["object_store", "reqwest", "rocksdb", "tonic"],
         _ => &[],
     }
 }

@@ -6,9 +6,9 @@ use std::{
     path::PathBuf,
 };
 
-use serde::{Deserialize, Deserializer, Serialize, de};
-
 use cache_core::Period;
+use serde::{Deserialize, Deserializer, Serialize, de};
+use url::Url;
 
 /// Where the server listens and how it stops.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -21,6 +21,10 @@ pub struct ServerConfig {
     /// Lets everyone who reaches the server read and write everything when no
     /// authentication is configured.
     pub open: bool,
+    /// What clients write to reach the server, as `http://cache.example:3142/`: it stands
+    /// in documents that need whole URLs. The address it listens on, if nothing is set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub public_url: Option<Url>,
     /// How long requests in progress may take to finish once the server stops.
     pub drain_timeout: Period,
 }
@@ -32,6 +36,7 @@ impl Default for ServerConfig {
             listen: local(3142),
             admin_listen: local(3143),
             open: false,
+            public_url: None,
             drain_timeout: Period::seconds(30),
         }
     }

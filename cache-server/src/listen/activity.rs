@@ -58,6 +58,14 @@ impl Activity {
 #[derive(Debug)]
 pub(crate) struct InProgress(Arc<Activity>);
 
+impl InProgress {
+    /// The connection is now a tunnel: it carries no further request, and who is at its
+    /// ends decides how long it lasts.
+    pub(crate) fn becomes_tunnel(self) {
+        self.0.in_progress.fetch_add(1, Ordering::Release);
+    }
+}
+
 impl Drop for InProgress {
     fn drop(&mut self) {
         let Activity { begun, .. } = *self.0;

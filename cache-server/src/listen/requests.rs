@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use pin_project_lite::pin_project;
@@ -53,10 +53,12 @@ where
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let in_progress = self.activity.begin();
+        let connects = request.method() == Method::CONNECT;
         let request = request.map(|body| Paced::new(body, self.pace));
         Answer {
             inner: self.app.clone().oneshot(request),
             in_progress: Some(in_progress),
+            connects,
         }
     }
 }
@@ -67,6 +69,7 @@ pin_project! {
         #[pin]
         inner: Oneshot<A, Request<Paced<Incoming>>>,
         in_progress: Option<InProgress>,
+        connects: bool,
     }
 }
 
@@ -79,7 +82,10 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let response = ready!(this.inner.poll(cx))?;
-        let in_progress = this.in_progress.take();
+        let mut in_progress = this.in_progress.take();
+        if *this.connects && response.status().is_success() {
+            in_progress.take().map(InProgress::becomes_tunnel);
+        }
         Poll::Ready(Ok(response.map(|body| Tracked { body, in_progress })))
     }
 }

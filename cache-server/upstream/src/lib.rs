@@ -32,6 +32,7 @@ mod origin;
 mod passing;
 mod resource;
 mod transfer;
+mod tunnel;
 
 #[cfg(feature = "testing")]
 pub mod testing;

@@ -78,3 +78,15 @@ async fn an_origin_that_is_away_or_not_to_be_asked_is_an_error() {
     let error = offline.forward("test", &source, audit()).await.unwrap_err();
     assert!(matches!(error, Error::Offline), "{error}");
 }
+
+#[tokio::test]
+async fn a_tunnel_leads_to_a_public_address_unless_it_is_configured_otherwise() {
+    let rig = Rig::new().await;
+    let to = rig.origin.url().authority().parse().unwrap();
+    let error = rig.fetcher.connect(&to, false).await.unwrap_err();
+    assert!(error.to_string().contains("no public address"), "{error}");
+    assert!(rig.fetcher.connect(&to, true).await.is_ok());
+    let nobody = "127.0.0.1:1".parse().unwrap();
+    let error = rig.fetcher.connect(&nobody, true).await.unwrap_err();
+    assert!(matches!(error, Error::Unavailable { .. }), "{error}");
+}

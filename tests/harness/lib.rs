@@ -10,6 +10,7 @@ pub mod root;
 pub mod server;
 pub mod steps;
 pub mod strace;
+pub mod tool;
 
 pub use self::{
     mount::Mount,
@@ -20,6 +21,7 @@ pub use self::{
     server::TestServer,
     steps::Steps,
     strace::Strace,
+    tool::Home,
 };
 
 /// Whether a missing prerequisite fails a test instead of skipping it.

@@ -101,7 +101,11 @@ impl Home {
         let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let (out, err) = (said(&output.stdout), said(&output.stderr));
         let words = words.join(" ");
-        ensure!(output.status.success(), "{words}: {}\n{out}\n{err}", output.status);
+        ensure!(
+            output.status.success(),
+            "{words}: {}\n{out}\n{err}",
+            output.status
+        );
         Ok(format!("{out}{err}"))
     }
 }

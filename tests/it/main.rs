@@ -11,6 +11,7 @@ mod eviction_soak;
 mod index_loss;
 mod layering;
 mod oracle;
+mod packages;
 mod power_cut;
 mod publish_path;
 mod scale;

@@ -246,3 +246,66 @@ async fn nothing_is_read_before_it_is_asked_for() {
         drop(get(&blob, &[("range", range)]));
     }
 }
+
+/// What a mirror sends, with a date and a tag.
+fn dated(size: Option<u64>) -> Reply {
+    Reply {
+        content: on_disk(100).content(),
+        size,
+        headers: request(&[
+            ("content-type", "text/plain"),
+            ("etag", "\"sha256:w\""),
+            ("last-modified", "Wed, 21 Oct 2015 07:28:00 GMT"),
+            ("cache-control", "max-age=60"),
+            ("x-serial", "7"),
+        ]),
+    }
+}
+
+#[tokio::test]
+async fn what_arrives_with_an_unknown_length_is_sent_whole() {
+    /// Gives what is there, wherever the end was thought to be.
+    #[derive(Debug)]
+    struct Arriving(Arc<dyn Content>);
+    impl Content for Arriving {
+        fn stream(self: Arc<Self>, range: Range<u64>) -> ByteStream {
+            Arc::clone(&self.0).stream(range.start..range.end.min(100))
+        }
+        fn resident(&self) -> Option<Bytes> {
+            None
+        }
+    }
+    let arriving = || Reply {
+        content: Arc::new(Arriving(on_disk(100).content())),
+        ..dated(None)
+    };
+    let ranged = request(&[("range", "bytes=1-2")]);
+    let response = arriving().respond(&Method::GET, &ranged);
+    assert_eq!(response.status(), StatusCode::OK);
+    assert!(!response.headers().contains_key("content-length"));
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    assert_eq!(body, bytes(100));
+    let response = arriving().respond(&Method::HEAD, &HeaderMap::new());
+    assert!(!response.headers().contains_key("content-length"));
+}
+
+#[tokio::test]
+async fn a_date_confirms_and_resumes_as_a_tag_does() {
+    let date = ("if-modified-since", "Wed, 21 Oct 2015 07:28:00 GMT");
+    let response = dated(Some(100)).respond(&Method::GET, &request(&[date]));
+    assert_eq!(response.status(), StatusCode::NOT_MODIFIED);
+    let headers = response.headers();
+    assert_eq!(headers["last-modified"], "Wed, 21 Oct 2015 07:28:00 GMT");
+    assert_eq!(headers["cache-control"], "max-age=60");
+    assert!(!headers.contains_key("content-type") && !headers.contains_key("x-serial"));
+
+    for (date, status) in [
+        ("Wed, 21 Oct 2015 07:28:00 GMT", StatusCode::PARTIAL_CONTENT),
+        ("Wed, 21 Oct 2015 07:28:01 GMT", StatusCode::OK),
+    ] {
+        let resumed = request(&[("range", "bytes=50-"), ("if-range", date)]);
+        let response = dated(Some(100)).respond(&Method::GET, &resumed);
+        assert_eq!(response.status(), status, "{date}");
+        assert_eq!(response.headers()["x-serial"], "7");
+    }
+}

@@ -2,6 +2,7 @@
 
 use std::{error::Error as _, sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use reqwest::redirect::Policy;
 use tokio::time::timeout;
@@ -128,6 +129,25 @@ impl Client {
             Err(too_many_redirects(source))
         })
         .await
+    }
+
+    /// The answer to one request, whatever it is: the client follows redirects itself.
+    pub(crate) async fn once(
+        &self,
+        source: &Source,
+        method: &Method,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<reqwest::Response, Failure> {
+        let client = self.allowed(&source.origin, &source.url)?;
+        let mut request = client.request(method.clone(), source.url.clone());
+        request = request.headers(headers);
+        if !body.is_empty() {
+            request = request.body(body);
+        }
+        let request = source.origin.log_in(&source.url, request);
+        self.within_time(source, exchange(request, &source.url))
+            .await
     }
 
     async fn within_time(

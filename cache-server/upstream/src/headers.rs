@@ -25,8 +25,30 @@ const DROPPED: [HeaderName; 18] = [
     HeaderName::from_static("cache-status"),
 ];
 
+/// Those of one connection only.
+const HOPS: [HeaderName; 9] = [
+    header::CONNECTION,
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+];
+
 /// The headers that stay with the bytes.
 pub(crate) fn kept(answer: &HeaderMap) -> HeaderMap {
+    without(answer, &DROPPED)
+}
+
+/// Everything but the headers of one connection.
+pub(crate) fn without_hops(message: &HeaderMap) -> HeaderMap {
+    without(message, &HOPS)
+}
+
+fn without(answer: &HeaderMap, dropped: &[HeaderName]) -> HeaderMap {
     let named: Vec<HeaderName> = answer
         .get_all(header::CONNECTION)
         .iter()
@@ -34,7 +56,7 @@ pub(crate) fn kept(answer: &HeaderMap) -> HeaderMap {
         .flat_map(|line| line.split(','))
         .filter_map(|name| name.trim().parse().ok())
         .collect();
-    let stays = |name: &HeaderName| !DROPPED.contains(name) && !named.contains(name);
+    let stays = |name: &HeaderName| !dropped.contains(name) && !named.contains(name);
     let kept = answer.iter().filter(|(name, _)| stays(name));
     kept.map(|(name, value)| (name.clone(), value.clone()))
         .collect()

@@ -30,6 +30,7 @@ mod headers;
 mod metrics;
 mod origin;
 mod passing;
+mod relay;
 mod resource;
 mod transfer;
 mod tunnel;
@@ -48,5 +49,6 @@ pub use self::{
     fetcher::{Fetcher, SetupError},
     forward::{Forward, Forwarded},
     origin::{Origin, OriginError, Source},
+    relay::{Relay, Relayed},
     resource::{Class, Demand, Freshness, Resource},
 };

@@ -124,6 +124,11 @@ impl Origin {
         })
     }
 
+    /// Whether we are someone there: then nobody else is.
+    pub(crate) const fn logs_in(&self) -> bool {
+        self.login.is_some()
+    }
+
     /// Adds who we are, if `url` is at this origin.
     pub(crate) fn log_in(&self, url: &Url, request: RequestBuilder) -> RequestBuilder {
         if url.origin() != self.base.origin() {

@@ -5,6 +5,7 @@ mod forwarding;
 mod freshness;
 mod no_room;
 mod places;
+mod relaying;
 mod sharing;
 
 use std::{sync::Arc, time::Duration};

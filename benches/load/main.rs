@@ -9,6 +9,7 @@ mod corpus;
 mod goal;
 mod peer;
 mod processor;
+mod proxy;
 mod report;
 mod round;
 mod workload;

@@ -41,6 +41,10 @@ pub(crate) enum PeerName {
     NginxCopy,
     /// docker-registry.
     DockerRegistry,
+    /// squid, for files of an origin.
+    Squid,
+    /// apt-cacher-ng, for files of an origin.
+    AptCacherNg,
 }
 
 impl PeerName {
@@ -54,6 +58,7 @@ impl PeerName {
             Self::Nginx => Box::new(nginx::Nginx::start(folder, true, bench.processors)?),
             Self::NginxCopy => Box::new(nginx::Nginx::start(folder, false, bench.processors)?),
             Self::DockerRegistry => Box::new(registry::Registry::start(folder, bench.processors)?),
+            Self::Squid | Self::AptCacherNg => bail!("it stores nothing that it is given"),
         })
     }
 }
@@ -66,11 +71,11 @@ pub(crate) fn start(bench: &Bench, names: &[PeerName]) -> Result<Vec<Box<dyn Pee
 
 /// A process that is stopped when dropped.
 #[derive(Debug)]
-struct Process(Child);
+pub(crate) struct Process(Child);
 
 impl Process {
     /// Starts it, and waits until it listens.
-    fn start(mut command: Command, folder: &Path, address: SocketAddr) -> Result<Self> {
+    pub(crate) fn start(mut command: Command, folder: &Path, address: SocketAddr) -> Result<Self> {
         let log = folder.join("log");
         let out = fs::File::create(&log)?;
         command

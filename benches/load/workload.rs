@@ -3,6 +3,7 @@
 mod get_large;
 mod get_small;
 mod head;
+mod miss;
 mod put_large;
 
 use anyhow::{Context, Result};
@@ -24,6 +25,8 @@ pub(crate) enum WorkloadName {
     PutLarge,
     /// HEAD of a manifest while eight clients pull a blob of 256 MiB.
     Head,
+    /// GET of an absent file by 200 clients while its origin sends it over four seconds.
+    Miss,
 }
 
 impl WorkloadName {
@@ -33,8 +36,8 @@ impl WorkloadName {
 
     pub(crate) fn run(self, bench: &mut Bench) -> Result<()> {
         let chosen = bench.processors;
-        if self == Self::PutLarge {
-            // One upload at a time: what a server makes of the other processors counts.
+        if matches!(self, Self::PutLarge | Self::Miss) {
+            // One transfer at a time: what a server makes of the other processors counts.
             bench.processors = Processors::Shared;
         }
         bench.processors.place_loader()?;
@@ -43,6 +46,7 @@ impl WorkloadName {
             Self::GetLarge => get_large::run(bench),
             Self::PutLarge => put_large::run(bench),
             Self::Head => head::run(bench),
+            Self::Miss => miss::run(bench),
         };
         bench.processors = chosen;
         run.with_context(|| format!("{self:?}"))

@@ -2,14 +2,32 @@
 
 use std::{fmt, sync::Arc};
 
-use axum::Router;
-use cache_core::{Cache, Clock, Error};
+use axum::{
+    Router,
+    extract::Request,
+    middleware::from_fn_with_state,
+    response::{IntoResponse, Response},
+    routing::any,
+};
+use cache_apt::Apt;
+use cache_cargo::Cargo;
+use cache_core::{BoxError, Cache, Clock};
+use cache_file::Files;
+use cache_npm::Npm;
 use cache_oci::Oci;
+use cache_pypi::Pypi;
 use cache_store::{Disk, DiskMetrics, Metered};
-use http::StatusCode;
+use cache_upstream::Fetcher;
+use http::{StatusCode, header};
 use prometheus::Registry;
+use url::Url;
 
-use crate::{config::Config, health::Check};
+use crate::{
+    config::Config,
+    forward_proxy::{ForwardProxy, TunnelMetrics},
+    health::Check,
+    server::chain,
+};
 
 /// A server's parts, put together.
 pub(crate) struct Composition {
@@ -26,27 +44,45 @@ impl fmt::Debug for Composition {
     }
 }
 
+/// A part that cannot be made.
+#[derive(Debug, thiserror::Error)]
+#[error("{part}: {cause}")]
+pub struct ComposeError {
+    /// The section of the configuration that it is made of.
+    pub part: &'static str,
+    /// What it said.
+    pub cause: BoxError,
+}
+
+/// Says which part an error is of.
+fn of<E: Into<BoxError>>(part: &'static str) -> impl Fn(E) -> ComposeError {
+    move |cause| ComposeError {
+        part,
+        cause: cause.into(),
+    }
+}
+
 impl Composition {
-    /// Opens the store and sets the protocols before it.
+    /// Opens the store and sets the protocols before it. `public` is how clients reach
+    /// the server.
     ///
     /// # Errors
-    /// If the store cannot be opened.
+    /// [`ComposeError`] names the section of the configuration.
     pub(crate) async fn new(
         config: &Config,
+        public: &Url,
         clock: Arc<dyn Clock>,
         registry: &Registry,
-    ) -> cache_core::Result<Self> {
-        let disk = DiskMetrics::new(registry).map_err(metrics)?;
-        let store = Disk::open((&config.store).into(), Arc::clone(&clock), disk).await?;
-        let blobs = Metered::new(store.clone(), registry).map_err(metrics)?;
+    ) -> Result<Self, ComposeError> {
+        let disk = DiskMetrics::new(registry).map_err(of("store"))?;
+        let store = Disk::open((&config.store).into(), Arc::clone(&clock), disk).await;
+        let store = store.map_err(|cause| {
+            let data = config.store.data.display();
+            of("store.data")(format!("{data}: {}", chain(&cause)))
+        })?;
+        let blobs = Metered::new(store.clone(), registry).map_err(of("store"))?;
         let cache = Cache::new(Arc::new(blobs), Arc::new(store.clone()));
-        let router = Router::new()
-            .merge(cache_oci::router(Oci::with_clock(
-                cache,
-                config.oci.clone(),
-                clock,
-            )))
-            .fallback(unrouted);
+        let router = protocols(config, public, cache, clock, registry)?;
         Ok(Self {
             router,
             checks: vec![Arc::new(store.clone())],
@@ -60,8 +96,69 @@ impl Composition {
     }
 }
 
-fn metrics(error: prometheus::Error) -> Error {
-    Error::backend("registering metrics")(error.into())
+fn protocols(
+    config: &Config,
+    public: &Url,
+    cache: Cache,
+    clock: Arc<dyn Clock>,
+    registry: &Registry,
+) -> Result<Router, ComposeError> {
+    let upstream = config.upstream.clone();
+    let fetcher = Fetcher::new(cache.clone(), upstream, Arc::clone(&clock), registry);
+    let fetcher = fetcher.map_err(of("upstream"))?;
+    let (origins, more) = (fetcher.clone(), || fetcher.clone());
+
+    let apt = Apt::new(
+        more(),
+        cache.clone(),
+        Arc::clone(&clock),
+        config.apt.clone(),
+    );
+    let apt = apt.map_err(of("apt"))?;
+    let (settings, here) = (config.cargo.clone(), public.clone());
+    let cargo = Cargo::with_clock(more(), settings, here, Arc::clone(&clock));
+    let cargo = cargo.map_err(of("cargo"))?;
+    let file = Files::new(more(), config.file.clone()).map_err(of("file"))?;
+    let npm = Npm::new(more(), config.npm(public)).map_err(of("npm"))?;
+    let pypi = Pypi::new(more(), config.pypi.clone()).map_err(of("pypi"))?;
+    let pypi = pypi.keeping(cache.clone()).with_clock(Arc::clone(&clock));
+    let oci = Oci::with_clock(cache, config.oci.clone(), clock);
+    let proxy = ForwardProxy {
+        apt: apt.clone(),
+        fetcher: origins,
+        targets: config.proxy.connect.clone().into(),
+        own: own_names(public),
+        metrics: TunnelMetrics::register(registry).map_err(of("proxy"))?,
+    };
+
+    Ok(Router::new()
+        .merge(cache_apt::router(apt))
+        .merge(cache_cargo::router(cargo))
+        .merge(cache_file::router(file))
+        .merge(cache_npm::router(npm))
+        .merge(cache_oci::router(oci))
+        .merge(cache_pypi::router(pypi))
+        .route("/", any(root))
+        .fallback(unrouted)
+        .layer(from_fn_with_state(proxy, ForwardProxy::route)))
+}
+
+/// What clients may call this server.
+fn own_names(public: &Url) -> Arc<[String]> {
+    let port = public.port_or_known_default().unwrap_or_default();
+    let local = ["localhost", "127.0.0.1", "[::1]"].map(|host| format!("{host}:{port}"));
+    let own = [public.authority().to_owned()].into_iter().chain(local);
+    own.collect()
+}
+
+/// Tells apt that there is a cache, and everyone else that there is no page.
+async fn root(request: Request) -> Response {
+    let client = request.headers().get(header::USER_AGENT);
+    let client = client.and_then(|it| it.to_str().ok()).unwrap_or_default();
+    if client.to_ascii_lowercase().contains("apt") {
+        return cache_apt::usage().await;
+    }
+    unrouted().await.into_response()
 }
 
 /// The answer to a path that belongs to no protocol.

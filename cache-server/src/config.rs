@@ -10,15 +10,22 @@ mod store;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
+use cache_apt::AptConfig;
+use cache_cargo::CargoConfig;
 use cache_core::SystemClock;
+use cache_file::FileConfig;
 use cache_http::{AuthConfig, Authenticator};
+use cache_npm::NpmConfig;
 use cache_oci::OciConfig;
+use cache_pypi::PypiConfig;
 use cache_upstream::UpstreamConfig;
 use serde::{Deserialize, Serialize};
 
-use crate::{server::StartError, tls::Certificate};
+use url::Url;
+
+use crate::{forward_proxy::ProxyConfig, greeting, server::StartError, tls::Certificate};
 
 pub use self::{
     error::ConfigError,
@@ -57,6 +64,24 @@ pub struct Config {
     /// How origins are asked for what is not here.
     #[serde(default)]
     pub upstream: UpstreamConfig,
+    /// Debian archives.
+    #[serde(default)]
+    pub apt: AptConfig,
+    /// cargo's registries.
+    #[serde(default)]
+    pub cargo: CargoConfig,
+    /// Files of any origin.
+    #[serde(default)]
+    pub file: FileConfig,
+    /// npm's registries.
+    #[serde(default)]
+    pub npm: NpmConfig,
+    /// Python's package indexes.
+    #[serde(default)]
+    pub pypi: PypiConfig,
+    /// What a forward proxy may be used for.
+    #[serde(default)]
+    pub proxy: ProxyConfig,
 }
 
 impl Config {
@@ -80,6 +105,26 @@ impl Config {
             return Err(ConfigError::Watermarks { low, high });
         }
         Ok(())
+    }
+
+    /// How clients reach the server that listens on `data`.
+    #[must_use]
+    pub fn public_url(&self, data: SocketAddr) -> Url {
+        if let Some(public) = &self.server.public_url {
+            return public.clone();
+        }
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        let url = format!("{scheme}://{}/", greeting::authority(data));
+        Url::parse(&url).expect("an address or a host's name, and a port")
+    }
+
+    /// npm's registries, which need to know where this server is.
+    pub(crate) fn npm(&self, public: &Url) -> NpmConfig {
+        let set = self.npm.public_url.clone();
+        NpmConfig {
+            public_url: set.or_else(|| Some(public.clone())),
+            ..self.npm.clone()
+        }
     }
 
     /// Reads the files that the configuration names, as the start does.

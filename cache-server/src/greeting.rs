@@ -32,7 +32,7 @@ impl Greeting {
 }
 
 /// The address, or this machine's name if it is every address.
-fn authority(address: SocketAddr) -> String {
+pub(crate) fn authority(address: SocketAddr) -> String {
     if !address.ip().is_unspecified() {
         return address.to_string();
     }

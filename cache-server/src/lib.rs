@@ -25,6 +25,7 @@ pub mod health;
 mod admin;
 mod compose;
 mod descriptors;
+mod forward_proxy;
 mod greeting;
 mod listen;
 mod reload;
@@ -35,6 +36,8 @@ mod tls;
 mod tests;
 
 pub use self::{
+    compose::ComposeError,
+    forward_proxy::{ProxyConfig, Target},
     greeting::Greeting,
     server::{Running, Server, StartError},
     tls::TlsError,

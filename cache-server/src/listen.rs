@@ -12,7 +12,7 @@ mod pace;
 mod patience;
 mod requests;
 
-use std::{convert::Infallible, io, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::response::Response;
 use bytes::Bytes;
@@ -139,7 +139,7 @@ async fn accept<A, B>(
                 backoff = BACKOFF.0;
                 if let Some(ticket) = admission.admit(room, peer.ip()) {
                     let connections = Arc::clone(connections);
-                    tasks.spawn(async move { connections.serve(stream, ticket).await });
+                    tasks.spawn(async move { connections.serve(stream, peer, ticket).await });
                 }
             }
             Err(error) if is_of_the_peer(&error) => {}
@@ -182,24 +182,28 @@ where
     B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
     /// Serves one connection to its end; the ticket is given back then.
-    async fn serve(&self, stream: TcpStream, _ticket: Ticket) {
+    async fn serve(&self, stream: TcpStream, peer: SocketAddr, _ticket: Ticket) {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "the connection is gone already");
             return;
         }
         let Some(tls) = &self.listener.tls else {
-            return self.speak(stream).await;
+            return self.speak(stream, peer).await;
         };
         let handshake = time::timeout(self.listener.limits.handshake.0, tls.accept(stream));
         match handshake.await {
-            Ok(Ok(stream)) => self.speak(stream).await,
+            Ok(Ok(stream)) => self.speak(stream, peer).await,
             Ok(Err(error)) => tracing::debug!(%error, "the TLS handshake failed"),
             Err(_) => tracing::debug!("the TLS handshake took too long"),
         }
     }
 
-    async fn speak(&self, stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) {
-        let requests = Requests::new(self.listener.app.clone(), &self.listener.limits);
+    async fn speak(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        peer: SocketAddr,
+    ) {
+        let requests = Requests::new(self.listener.app.clone(), peer, &self.listener.limits);
         let stream = Patient::new(stream, requests.activity(), self.patience);
         let connection = self
             .http

@@ -14,7 +14,7 @@ use tower::Layer;
 
 use crate::{
     admin,
-    compose::Composition,
+    compose::{ComposeError, Composition},
     config::{Address, Config, LimitsConfig},
     descriptors,
     greeting::Greeting,
@@ -61,14 +61,9 @@ pub enum StartError {
     /// Certificate or key cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// The data folder cannot be used.
-    #[error("store.data: {path}: {}", chain(cause))]
-    Store {
-        /// The data folder.
-        path: String,
-        /// What the store said.
-        cause: cache_core::Error,
-    },
+    /// A store or a protocol cannot be made.
+    #[error("{}: {}", .0.part, chain(&*.0.cause))]
+    Compose(#[from] ComposeError),
     /// An address cannot be listened on.
     #[error("{field}: {address}: {cause}")]
     Listen {
@@ -85,7 +80,7 @@ pub enum StartError {
 }
 
 /// An error with what lies below it: a store's own message leaves that out.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
     causes.fold(error.to_string(), |all, cause| format!("{all}: {cause}"))
 }
@@ -110,12 +105,8 @@ impl Server {
         let certificate = certificate.map(Arc::new);
         let measured = Measured::new(&registry, config.log.access)?;
 
-        let composition = Composition::new(&config, clock, &registry)
-            .await
-            .map_err(|cause| StartError::Store {
-                path: config.store.data.display().to_string(),
-                cause,
-            })?;
+        let public = config.public_url(data);
+        let composition = Composition::new(&config, &public, clock, &registry).await?;
         let draining = Arc::new(Draining::default());
         let mut checks = composition.checks.clone();
         checks.push(Arc::clone(&draining) as _);

@@ -129,7 +129,7 @@ fn uv_adds_locks_and_syncs() -> Result<()> {
     }
     Packages::start().three_times(|packages| {
         let mut home = python(packages)?;
-        home.run(&["pip", "install", "uv==0.9.0"])?;
+        home.run(&["pip", "install", "uv"])?;
         home.set("UV_DEFAULT_INDEX", &packages.url("pypi/simple/"));
         home.set("UV_PYTHON_DOWNLOADS", "never");
         home.run(&["uv", "init", "--bare", "--name", "app"])?;
@@ -147,11 +147,233 @@ fn uv_adds_locks_and_syncs() -> Result<()> {
             "-c",
             "import httpx, rich, markupsafe",
         ])?;
-        let lock = home.read("uv.lock")?;
+        Ok(())
+    })
+}
+
+/// A home whose npm knows the cache, with the other clients of its registry.
+fn node(packages: &Packages) -> Result<Home> {
+    let mut home = Home::new()?;
+    let registry = packages.url("npm/");
+    home.set("npm_config_registry", &registry);
+    home.set("npm_config_update_notifier", "false");
+    home.set("npm_config_audit", "false");
+    home.set("YARN_NPM_REGISTRY_SERVER", &registry);
+    home.set("YARN_UNSAFE_HTTP_WHITELIST", "127.0.0.1");
+    home.set("YARN_ENABLE_TELEMETRY", "0");
+    // Its own age gate and lock check are about projects, not about caches.
+    home.set("YARN_ENABLE_IMMUTABLE_INSTALLS", "false");
+    home.set("YARN_NPM_MINIMAL_AGE_GATE", "0");
+    home.write("tools/package.json", "{}")?;
+    let tools = ["pnpm@10", "yarn@1", "@yarnpkg/cli-dist@4"];
+    let install = ["npm", "install", "--prefix", "tools", "--no-save"];
+    home.run(&[&install[..], &tools[..2]].concat())?;
+    home.write("berry/package.json", "{}")?;
+    home.run(&["npm", "install", "--prefix", "berry", "--no-save", tools[2]])?;
+    home.prefer("tools/node_modules/.bin");
+    Ok(home)
+}
+
+const PROJECT: &str = r#"{"name": "app", "version": "1.0.0",
+    "dependencies": {"express": "4.21.2", "@types/node": "22.10.0", "is-odd": "3.0.1"}}"#;
+
+#[test]
+fn npm_installs_twice_and_its_lock_knows_no_cache() -> Result<()> {
+    if !have("npm", &["npm", "node", "unshare"]) {
+        return Ok(());
+    }
+    Packages::start().three_times(|packages| {
+        let mut home = Home::new()?;
+        home.set("npm_config_registry", &packages.url("npm/"));
+        home.set("npm_config_audit", "false");
+        home.write("package.json", PROJECT)?;
+        home.run(&["npm", "install"])?;
+        let lock = home.read("package-lock.json")?;
         ensure!(
-            lock.contains("upload-time"),
-            "the lock has no upload times:\n{lock}"
+            lock.contains("\"resolved\"") && !lock.contains("127.0.0.1"),
+            "{lock}"
         );
+        home.remove("node_modules");
+        home.remove(".npm");
+        home.run(&["npm", "ci"])?;
+        home.run(&["node", "-e", "require('express'); require('is-odd')"])?;
+        Ok(())
+    })
+}
+
+#[test]
+fn pnpm_and_both_yarns_install_twice() -> Result<()> {
+    if !have("pnpm and yarn", &["npm", "node", "unshare"]) {
+        return Ok(());
+    }
+    Packages::start().three_times(|packages| {
+        let home = node(packages)?;
+        home.write("p/package.json", PROJECT)?;
+        home.run(&["pnpm", "--dir", "p", "install"])?;
+        let lock = home.read("p/pnpm-lock.yaml")?;
+        ensure!(
+            lock.contains("integrity") && !lock.contains("127.0.0.1"),
+            "{lock}"
+        );
+        home.remove("p/node_modules");
+        home.run(&["pnpm", "--dir", "p", "install", "--frozen-lockfile"])?;
+
+        home.write("y/package.json", PROJECT)?;
+        home.run(&["yarn", "--cwd", "y", "install", "--non-interactive"])?;
+        home.remove("y/node_modules");
+        home.run(&["yarn", "--cwd", "y", "install", "--frozen-lockfile"])?;
+
+        let berry = home
+            .path()
+            .join("berry/node_modules/@yarnpkg/cli-dist/bin/yarn.js");
+        let berry = berry.display().to_string();
+        home.write("b/package.json", PROJECT)?;
+        home.write("b/yarn.lock", "")?;
+        home.write("b/.yarnrc.yml", "nodeLinker: node-modules\n")?;
+        home.run(&["node", &berry, "--cwd", "b", "install"])?;
+        let lock = home.read("b/yarn.lock")?;
+        ensure!(
+            lock.contains("npm:4.21.2") && !lock.contains("127.0.0.1"),
+            "{lock}"
+        );
+        for project in ["p", "y", "b"] {
+            let check = format!(
+                "process.chdir('{project}'); require(process.cwd() + '/node_modules/express')"
+            );
+            home.run(&["node", "-e", &check])?;
+        }
+        Ok(())
+    })
+}
+
+#[test]
+fn cargo_fetches_and_its_lock_knows_no_cache() -> Result<()> {
+    if !have("cargo", &["cargo", "unshare"]) {
+        return Ok(());
+    }
+    Packages::start().three_times(|packages| {
+        let mut home = Home::new()?;
+        // rustup's cargo looks for its toolchains in the real home.
+        let real = std::env::var("HOME").unwrap_or_default();
+        let rustup = std::env::var("RUSTUP_HOME").unwrap_or(format!("{real}/.rustup"));
+        home.set("RUSTUP_HOME", &rustup);
+        let replaced = format!(
+            "[source.crates-io]\nreplace-with = \"cache\"\n\
+             [source.cache]\nregistry = \"sparse+{}\"\n",
+            packages.url("cargo/")
+        );
+        home.write(".cargo/config.toml", &replaced)?;
+        home.write("src/main.rs", "fn main() {}\n")?;
+        let manifest = "[package]\nname = \"app\"\nversion = \"0.1.0\"\nedition = \"2021\"\n\
+             [dependencies]\nitoa = \"1\"\nserde = { version = \"1\", features = [\"derive\"] }\n";
+        home.write("Cargo.toml", manifest)?;
+        home.run(&["cargo", "fetch"])?;
+        let lock = home.read("Cargo.lock")?;
+        ensure!(
+            lock.contains("checksum") && !lock.contains("127.0.0.1"),
+            "{lock}"
+        );
+        home.remove(".cargo/registry");
+        home.run(&["cargo", "fetch", "--locked"])?;
+        Ok(())
+    })
+}
+
+/// An archive that this machine uses, `http://host/path`, and its release.
+fn archive() -> Option<(String, String)> {
+    let folders = ["/etc/apt/sources.list.d", "/etc/apt"];
+    let files = folders
+        .iter()
+        .filter_map(|folder| std::fs::read_dir(folder).ok());
+    let texts = files
+        .flat_map(|files| files.flatten())
+        .filter_map(|file| std::fs::read_to_string(file.path()).ok());
+    let archive = texts.into_iter().find_map(|text| {
+        text.split_whitespace()
+            .find(|word| {
+                word.starts_with("http://") && word.trim_end_matches('/').ends_with("/debian")
+            })
+            .map(|word| word.trim_end_matches('/').to_owned())
+    });
+    let release = std::fs::read_to_string("/etc/os-release").ok()?;
+    let release = release
+        .lines()
+        .find_map(|line| line.strip_prefix("VERSION_CODENAME="))?;
+    Some((archive?, release.to_owned()))
+}
+
+/// Runs apt-get in a home of its own, with one line of sources.
+fn apt_get(home: &Home, settings: &[&str], command: &[&str]) -> Result<String> {
+    let dir = home.path().display();
+    let own = [
+        format!("Dir::State={dir}/state"),
+        "Dir::State::status=/var/lib/dpkg/status".to_owned(),
+        format!("Dir::Cache={dir}/cache"),
+        format!("Dir::Etc={dir}/etc"),
+        "APT::Sandbox::User=root".to_owned(),
+        "Acquire::Retries=0".to_owned(),
+        // A failed download is a failed command.
+        "APT::Update::Error-Mode=any".to_owned(),
+    ];
+    let mut words = vec!["apt-get"];
+    for setting in own
+        .iter()
+        .map(String::as_str)
+        .chain(settings.iter().copied())
+    {
+        words.extend(["-o", setting]);
+    }
+    words.extend(command);
+    home.run(&words)
+}
+
+/// Folders as apt wants them, and one archive.
+fn apt_home(source: &str) -> Result<Home> {
+    let home = Home::new()?;
+    for folder in [
+        "state/lists/partial",
+        "cache/archives/partial",
+        "etc/apt.conf.d",
+    ] {
+        home.write(&format!("{folder}/.keep"), "")?;
+    }
+    home.write("etc/preferences.d/.keep", "")?;
+    home.write("etc/sources.list", source)?;
+    Ok(home)
+}
+
+const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+
+#[test]
+fn apt_updates_and_downloads_by_path_and_by_proxy() -> Result<()> {
+    let Some((archive, release)) = archive() else {
+        skip("apt", "this machine uses no archive of Debian's over http");
+        return Ok(());
+    };
+    if !have("apt", &["apt-get", "unshare"]) {
+        return Ok(());
+    }
+    Packages::start().three_times(|packages| {
+        let below = archive.trim_start_matches("http://");
+        let line = |url: &str| format!("deb [signed-by={KEYRING}] {url} {release} main\n");
+        let download = [
+            "install",
+            "-y",
+            "--download-only",
+            "--reinstall",
+            "hello",
+            "cowsay",
+        ];
+
+        let by_path = apt_home(&line(&packages.url(&format!("apt/{below}"))))?;
+        apt_get(&by_path, &[], &["update"])?;
+        apt_get(&by_path, &[], &["update"])?;
+        apt_get(&by_path, &[], &download)?;
+
+        let by_proxy = apt_home(&line(&archive))?;
+        let proxy = format!("Acquire::http::Proxy={}", packages.url(""));
+        apt_get(&by_proxy, &[&proxy], &["update"])?;
+        apt_get(&by_proxy, &[&proxy], &download)?;
         Ok(())
     })
 }

@@ -17,6 +17,9 @@ const PREFIX: &str = "CACHALOT_";
 /// Kubernetes sets `CACHALOT_PORT` for a service of this name.
 const DOT: &str = "__";
 
+/// The origins that are asked if nothing else is configured.
+const UPSTREAMS: &str = include_str!("upstreams.toml");
+
 /// Everything a configuration is made of; each field outranks those before it.
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
@@ -31,7 +34,7 @@ pub struct Sources {
 
 impl Sources {
     pub(super) fn extract(self) -> Result<Config, ConfigError> {
-        let mut figment = Figment::new();
+        let mut figment = Figment::from(Toml::string(UPSTREAMS));
         if let Some(folder) = user_data(&self.environment) {
             let setting = Setting::new("the user's data folder", "store.data", folder.into());
             figment = figment.merge(setting);

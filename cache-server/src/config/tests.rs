@@ -6,6 +6,20 @@ use cache_core::{Period, Size};
 
 use super::*;
 
+/// What is not set stands as the product has it.
+#[test]
+fn the_products_upstreams_are_a_valid_configuration() {
+    let data = ("CACHALOT_STORE__DATA", "/data");
+    let config = Config::load(Sources {
+        environment: environment(&[data]),
+        ..Sources::default()
+    });
+    let config = config.unwrap();
+    assert_eq!(config.pypi.indexes.len(), 1);
+    assert_eq!(config.npm.registries.len(), 1);
+    assert!(config.apt.archives.len() > 3 && !config.proxy.connect.is_empty());
+}
+
 fn environment(variables: &[(&str, &str)]) -> BTreeMap<String, String> {
     let home = ("HOME", "/home/whale");
     std::iter::once(&home)

@@ -2,11 +2,13 @@
 
 use std::{
     convert::Infallible,
+    net::SocketAddr,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
 };
 
+use axum::extract::ConnectInfo;
 use bytes::Bytes;
 use http::{Method, Request, Response};
 use http_body::{Body, Frame, SizeHint};
@@ -24,14 +26,16 @@ use crate::config::LimitsConfig;
 #[derive(Debug)]
 pub(super) struct Requests<A> {
     app: A,
+    peer: SocketAddr,
     activity: Arc<Activity>,
     pace: Pace,
 }
 
 impl<A> Requests<A> {
-    pub(super) fn new(app: A, limits: &LimitsConfig) -> Self {
+    pub(super) fn new(app: A, peer: SocketAddr, limits: &LimitsConfig) -> Self {
         Self {
             app,
+            peer,
             activity: Arc::new(Activity::new()),
             pace: Pace::new(limits),
         }
@@ -54,7 +58,8 @@ where
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let in_progress = self.activity.begin();
         let connects = request.method() == Method::CONNECT;
-        let request = request.map(|body| Paced::new(body, self.pace));
+        let mut request = request.map(|body| Paced::new(body, self.pace));
+        request.extensions_mut().insert(ConnectInfo(self.peer));
         Answer {
             inner: self.app.clone().oneshot(request),
             in_progress: Some(in_progress),
@@ -84,7 +89,9 @@ where
         let response = ready!(this.inner.poll(cx))?;
         let mut in_progress = this.in_progress.take();
         if *this.connects && response.status().is_success() {
-            in_progress.take().map(InProgress::becomes_tunnel);
+            if let Some(request) = in_progress.take() {
+                request.becomes_tunnel();
+            }
         }
         Poll::Ready(Ok(response.map(|body| Tracked { body, in_progress })))
     }

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use cache_core::{Blob, Outcome, Upload};
+use cache_core::{Blob, Digest, Outcome, Upload};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use tokio::{sync::watch, time::Instant};
 
@@ -191,11 +191,7 @@ impl Flight {
         let headers = kept(response.headers());
         let upload = Upload {
             size,
-            algorithm: self
-                .resource
-                .digest
-                .as_ref()
-                .map(cache_core::Digest::algorithm),
+            algorithm: self.resource.digest.as_ref().map(Digest::algorithm),
         };
         let mut writer = match self.inner.cache.blobs().create(upload).await {
             Ok(writer) => writer,
@@ -324,7 +320,7 @@ impl Inner {
             .and_then(|length| length.to_str().ok())
             .and_then(|length| length.parse().ok());
         let (expected, limit) = match resource.class {
-            Class::Immutable => (resource.size, u64::MAX),
+            Class::Immutable => (resource.size, self.config.max_file.0),
             Class::Index(_) => (resource.size, self.config.max_document.0),
         };
         // A document is asked for as it is; one in a coding may unfold to anything.
@@ -332,6 +328,11 @@ impl Inner {
         let plain = coding.is_none_or(|it| it.as_bytes().eq_ignore_ascii_case(b"identity"));
         if !plain && matches!(resource.class, Class::Index(_)) {
             return Err(wrong(format!("it sent {coding:?}, asked for none")));
+        }
+        // Of nothing there is no last byte to keep back until the digest is checked.
+        let nothing = |digest: &Digest| Digest::of(digest.algorithm(), b"") == *digest;
+        if announced == Some(0) && resource.digest.as_ref().is_some_and(|it| !nothing(it)) {
+            return Err(wrong("it is empty".to_owned()));
         }
         match (announced, expected) {
             (Some(size), Some(expected)) if size != expected => {

@@ -131,23 +131,37 @@ impl Client {
         .await
     }
 
-    /// The answer to one request, whatever it is: the client follows redirects itself.
-    pub(crate) async fn once(
+    /// The answer to a client's own request. Redirects are followed if it reads, and if
+    /// that is wanted; who the client is stays with the origin.
+    pub(crate) async fn relay(
         &self,
         source: &Source,
-        method: &Method,
-        headers: HeaderMap,
-        body: Bytes,
+        mut forward: Forward,
+        follows: bool,
     ) -> Result<reqwest::Response, Failure> {
-        let client = self.allowed(&source.origin, &source.url)?;
-        let mut request = client.request(method.clone(), source.url.clone());
-        request = request.headers(headers);
-        if !body.is_empty() {
-            request = request.body(body);
-        }
-        let request = source.origin.log_in(&source.url, request);
-        self.within_time(source, exchange(request, &source.url))
-            .await
+        let follows = follows && matches!(forward.method, Method::GET | Method::HEAD);
+        self.within_time(source, async {
+            let mut url = source.url.clone();
+            for _ in 0..=MOST_REDIRECTS {
+                let client = self.allowed(&source.origin, &url)?;
+                let mut request = client.request(forward.method.clone(), url.clone());
+                request = request.headers(forward.headers.clone());
+                if !forward.body.is_empty() {
+                    request = request.body(forward.body.clone());
+                }
+                let response = exchange(source.origin.log_in(&url, request), &url).await?;
+                if !follows || !is_redirect(response.status()) {
+                    return Ok(response);
+                }
+                url = target(&url, response.headers())?;
+                if url.origin() != source.url.origin() {
+                    forward.headers.remove(header::AUTHORIZATION);
+                    forward.headers.remove(header::COOKIE);
+                }
+            }
+            Err(too_many_redirects(source))
+        })
+        .await
     }
 
     async fn within_time(
@@ -243,6 +257,19 @@ fn target(from: &Url, answer: &HeaderMap) -> Result<Url, Failure> {
         ("http" | "https", "https") | ("http", "http") => Ok(to),
         ("https", "http") => Err(wrong("it redirects from https to http")),
         _ => Err(wrong("it redirects to another scheme")),
+    }
+}
+
+/// The next part of a body that is passed on: `None` at its end, an error if it breaks
+/// off or brings nothing for too long.
+pub(crate) async fn next_part(
+    response: &mut reqwest::Response,
+    stall: Duration,
+) -> cache_core::Result<Option<Bytes>> {
+    let failed = |reason: String| cache_core::Error::backend("transfer")(reason.into());
+    match timeout(stall, response.chunk()).await {
+        Ok(part) => part.map_err(|error| failed(chain(error))),
+        Err(_) => Err(failed("it stalled".to_owned())),
     }
 }
 

@@ -24,6 +24,8 @@ pub struct UpstreamConfig {
     pub failures: u32,
     /// The longest index document.
     pub max_document: Size,
+    /// The longest file, so that one without an end does not fill the store.
+    pub max_file: Size,
     /// How long "not found" is believed.
     pub negative: Period,
     /// An index is not checked again sooner than this, whatever clients ask: apt and uv
@@ -41,6 +43,7 @@ impl Default for UpstreamConfig {
             transfers: 256,
             failures: 10,
             max_document: Size::mib(512),
+            max_file: Size::mib(32 << 10),
             negative: Period::seconds(30),
             recheck: Period::seconds(5),
         }

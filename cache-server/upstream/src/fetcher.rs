@@ -17,7 +17,7 @@ use crate::{
     flight::{Flights, Landed},
     headers::kept,
     metrics::{Metrics, Reason},
-    passing::Passing,
+    passing::{Limits, Passing},
 };
 
 /// "Not found" is remembered of so many things.
@@ -295,7 +295,8 @@ impl Inner {
         }
         let (size, limit) = self.length(resource, source, &response)?;
         let headers = kept(response.headers());
-        let passing = Arc::new(Passing::new(response, size, resource.digest));
+        let passing = Passing::new(response, size, resource.digest, self.limits());
+        let passing = Arc::new(passing);
         let body = match &resource.check {
             None => Body::Passing(passing, limit),
             Some(check) => {
@@ -339,6 +340,14 @@ impl Inner {
 
     pub(crate) fn forget_refusal(&self, key: &RefKey) {
         self.refusals.remove(key);
+    }
+
+    /// The limits of a body that is passed on.
+    pub(crate) const fn limits(&self) -> Limits {
+        Limits {
+            bytes: self.config.max_file.0,
+            stall: self.config.stall_timeout.0,
+        }
     }
 
     /// Takes note of how asking an origin went.

@@ -1,12 +1,14 @@
 //! Requests that are passed on and not kept: searches, audits, whatever only the origin
 //! can answer.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use cache_core::ByteStream;
-use futures::{StreamExt, TryStreamExt};
+use futures::{StreamExt, stream};
 use http::{HeaderMap, HeaderName, Method, StatusCode, header};
 
-use crate::{Error, Fetcher, Source, headers::kept};
+use crate::{Error, Fetcher, Source, client::next_part, headers::kept};
 
 /// What a client asks of an origin.
 #[derive(Clone, Debug)]
@@ -85,10 +87,15 @@ impl Fetcher {
             status: answer.status(),
             headers: kept(answer.headers()),
             size,
-            body: answer
-                .bytes_stream()
-                .map_err(|error| cache_core::Error::backend("transfer")(error.into()))
-                .boxed(),
+            body: body(answer, inner.config.stall_timeout.0),
         })
     }
+}
+
+fn body(answer: reqwest::Response, stall: Duration) -> ByteStream {
+    let parts = stream::try_unfold(answer, move |mut answer| async move {
+        let part = next_part(&mut answer, stall).await?;
+        Ok(part.map(|part| (part, answer)))
+    });
+    parts.boxed()
 }

@@ -1,25 +1,36 @@
 //! A body that cannot be kept and is passed on all the same: a full disk costs the
 //! cache, never the build.
 
-use std::{fmt, ops::Range, sync::Arc};
+use std::{fmt, ops::Range, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use cache_core::{Algorithm, Blob, ByteStream, Content, Digest, Hasher, Result};
 use futures::{StreamExt, stream};
 use parking_lot::Mutex;
 
-use crate::client::chain;
+use crate::client::next_part;
 
 /// One response of an origin, for the one who asked.
 pub(crate) struct Passing {
     response: Mutex<Option<reqwest::Response>>,
     size: Option<u64>,
     expected: Option<Digest>,
+    limits: Limits,
+}
+
+/// How much of a body is passed on, and how slowly.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// More bytes are not.
+    pub(crate) bytes: u64,
+    /// A part that takes longer is the last.
+    pub(crate) stall: Duration,
 }
 
 /// A response that is being read.
 struct Reading {
     response: reqwest::Response,
+    limits: Limits,
     hasher: Hasher,
     expected: Option<Digest>,
     size: Option<u64>,
@@ -36,11 +47,13 @@ impl Passing {
         response: reqwest::Response,
         size: Option<u64>,
         expected: Option<Digest>,
+        limits: Limits,
     ) -> Self {
         Self {
             response: Mutex::new(Some(response)),
             size,
             expected,
+            limits,
         }
     }
 
@@ -69,6 +82,7 @@ impl Content for Passing {
         let algorithm = self.expected.map_or(Algorithm::Sha256, |it| it.algorithm());
         let reading = Reading {
             response,
+            limits: self.limits,
             hasher: Hasher::new(algorithm),
             expected: self.expected,
             size: self.size,
@@ -95,13 +109,17 @@ impl Reading {
     async fn next(mut self) -> Result<Option<(Bytes, Option<Self>)>> {
         let to_the_end = self.size.is_none_or(|size| self.range.end >= size);
         while to_the_end || self.at < self.range.end {
-            let part = self.response.chunk().await;
-            let Some(part) = part.map_err(|error| failed(&chain(error)))? else {
+            let part = next_part(&mut self.response, self.limits.stall).await?;
+            let Some(part) = part else {
                 return self.end();
             };
             self.hasher.update(&part);
             let wanted = self.wanted(&part);
             self.at += part.len() as u64;
+            if self.at > self.limits.bytes {
+                let limit = self.limits.bytes;
+                return Err(cache_core::Error::TooLarge { limit });
+            }
             if !wanted.is_empty() {
                 let ready = std::mem::replace(&mut self.held, wanted);
                 if !ready.is_empty() {

@@ -19,7 +19,7 @@ use url::Url;
 
 use self::record::Record;
 use crate::{
-    Error, Fetcher, Source,
+    Error, Fetcher, Forward, Source,
     client::host,
     download::Download,
     error::Failure,
@@ -48,6 +48,8 @@ pub struct Relay {
     pub headers: HeaderMap,
     /// The body, as the client sent it.
     pub body: Bytes,
+    /// Whether redirects are followed here; otherwise the client gets them.
+    pub follows: bool,
 }
 
 /// What came of it.
@@ -176,7 +178,7 @@ impl Relaying {
                 self.inner.metrics.stale(self.relay.protocol, "error");
                 Ok(self.reuse(&record, &blob, Outcome::HitStale))
             }
-            (None, Ok(head)) => Ok(self.pass(head.response, Outcome::Miss)),
+            (None, Ok(head)) => Ok(self.pass(head.response, Outcome::Error)),
             (None, Err(failure)) => Err(failure.into()),
         }
     }
@@ -250,11 +252,13 @@ impl Relaying {
             }
         }
         let start = Instant::now();
-        let (method, body) = (&self.relay.method, &self.relay.body);
-        let sent = inner
-            .client
-            .once(&self.source, method, headers, body.clone());
-        let sent = sent.await;
+        let forward = Forward {
+            method: self.relay.method.clone(),
+            headers,
+            body: self.relay.body.clone(),
+        };
+        let follows = self.relay.follows;
+        let sent = inner.client.relay(&self.source, forward, follows).await;
         inner.judge(&self.source, sent.as_ref().err());
         let (response, delay) = (sent?, start.elapsed());
         let code = response.status().as_u16();
@@ -323,7 +327,7 @@ impl Relaying {
             accept: self.relay.headers.get(header::ACCEPT),
             validators: Validators::of(&record.headers),
             size: length(&record.headers),
-            limit: u64::MAX,
+            limit: self.inner.config.max_file.0,
             stall: self.inner.config.stall_timeout.0,
             progress: &progress,
             received: &|bytes| received.inc_by(bytes),
@@ -376,11 +380,12 @@ impl Relaying {
     fn pass(&self, response: reqwest::Response, outcome: Outcome) -> Relayed {
         let headers = without_hops(response.headers());
         let size = length(&headers);
+        let limits = self.inner.limits();
         Relayed {
             status: response.status(),
             headers,
             size,
-            content: Arc::new(Passing::new(response, size, None)),
+            content: Arc::new(Passing::new(response, size, None, limits)),
             outcome,
             tier: Tier::Upstream,
         }
@@ -419,8 +424,9 @@ fn of(r: &Ref) -> Option<Record> {
     Record::of(r)
 }
 
+/// Whether a status is about the origin or the moment: what is stored may stand in.
 const fn is_failing(status: StatusCode) -> bool {
-    matches!(status.as_u16(), 500 | 502 | 503 | 504)
+    matches!(status.as_u16(), 408 | 429 | 500 | 502 | 503 | 504)
 }
 
 fn length(headers: &HeaderMap) -> Option<u64> {

@@ -242,3 +242,36 @@ async fn a_304_after_the_bytes_are_lost_fetches_them_again() {
     assert_eq!((outcome, &bytes[..]), (Outcome::Miss, &b"bytes"[..]));
     assert!(!rig.origin.asked()[1].headers.contains_key("if-none-match"));
 }
+
+#[tokio::test]
+async fn nothing_is_not_taken_for_something() {
+    let rig = Rig::new().await;
+    let bytes = page(8, 1000).0;
+    rig.origin.serve("/a", Page::bare(""));
+    let error = rig.expect("/a", &bytes).await.unwrap_err();
+    assert!(matches!(error, Error::Unavailable { .. }), "{error}");
+    recovers(
+        &rig,
+        "/a",
+        Class::Immutable,
+        Page::bare(bytes.clone()),
+        &bytes,
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_passed_on_does_not_stall_for_ever() {
+    let rig = Rig::with(impatient()).await;
+    rig.origin
+        .serve("/a", Page::new(vec![1; 5000]).but(Fault::StallAfter(100)));
+    let source = rig.resource("/a", INDEX).sources.remove(0);
+    let forward = crate::Forward {
+        method: http::Method::GET,
+        headers: http::HeaderMap::new(),
+        body: Bytes::new(),
+    };
+    let answer = rig.fetcher.forward("test", &source, forward).await.unwrap();
+    let end = tokio::time::timeout(SOON, answer.body.try_collect::<Vec<_>>()).await;
+    assert!(end.expect("an end in time").is_err());
+}

@@ -14,6 +14,7 @@ fn get(headers: &[(&'static str, &'static str)]) -> Relay {
         method: Method::GET,
         headers: lines(headers),
         body: Bytes::new(),
+        follows: false,
     }
 }
 
@@ -190,4 +191,24 @@ async fn a_client_that_wants_only_what_is_here_is_told_that_it_is_not() {
     rig.origin.serve("/a", for_a_minute("a"));
     rig.relayed("/a", get(&[])).await;
     assert_eq!(rig.relayed("/a", only()).await, (Outcome::Hit, "a".into()));
+}
+
+#[tokio::test]
+async fn redirects_are_followed_if_that_is_wanted_and_who_the_client_is_stays() {
+    let (rig, other) = (Rig::new().await, FakeOrigin::start().await);
+    other.serve("/signed", for_a_minute("file"));
+    let there = other.url().join("signed").unwrap();
+    rig.origin.serve("/a", Page::redirect(there.as_str()));
+    let mine = || get(&[("authorization", "Bearer mine"), ("cookie", "mine=1")]);
+    let relayed = rig.relay("/a", mine()).await.unwrap();
+    assert_eq!(relayed.status, 302);
+    assert_eq!(relayed.headers["location"], there.as_str());
+    let follows = Relay {
+        follows: true,
+        ..mine()
+    };
+    assert_eq!(rig.relayed("/a", follows).await.1, "file");
+    let asked = other.asked().remove(0);
+    assert!(!asked.headers.contains_key("authorization"));
+    assert!(!asked.headers.contains_key("cookie"));
 }

@@ -1,0 +1,53 @@
+//! apt-cacher-ng, which takes packages only: the origin's files are named as such.
+
+use std::{fs, net::SocketAddr, path::Path, process::Command};
+
+use anyhow::Result;
+
+use super::Proxy;
+use crate::peer::Process;
+
+pub(super) struct AptCacherNg {
+    _process: Process,
+    address: SocketAddr,
+    origin: SocketAddr,
+}
+
+impl AptCacherNg {
+    pub(super) fn start(folder: &Path, origin: SocketAddr) -> Result<Self> {
+        let port = cache_tests::server::free_port();
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        for name in ["cache", "log"] {
+            fs::create_dir_all(folder.join(name))?;
+        }
+        let mut command = Command::new("/usr/sbin/apt-cacher-ng");
+        command.args([
+            format!("CacheDir={}", folder.join("cache").display()),
+            format!("LogDir={}", folder.join("log").display()),
+            format!("Port:{port}"),
+            "BindAddress:127.0.0.1".to_owned(),
+            "SocketPath:".to_owned(),
+            "PidFile:".to_owned(),
+            "ForeGround=1".to_owned(),
+        ]);
+        Ok(Self {
+            _process: Process::start(command, folder, address)?,
+            address,
+            origin,
+        })
+    }
+}
+
+impl Proxy for AptCacherNg {
+    fn name(&self) -> &'static str {
+        "apt-cacher-ng"
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    fn target(&self, path: &str) -> String {
+        format!("http://{}{path}", self.origin)
+    }
+}

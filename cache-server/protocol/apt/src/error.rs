@@ -1,0 +1,171 @@
+//! What is refused, and how that looks on the wire: a status and one line of text,
+//! which apt shows to its user.
+
+use std::time::Duration;
+
+use axum::{body::Body, response::Response};
+use cache_core::Outcome;
+use cache_http::Refusal;
+use cache_upstream::Refused;
+use http::{HeaderValue, StatusCode, header};
+
+/// Why a cache of archives cannot be made.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SetupError {
+    /// An origin or mirror cannot be asked.
+    #[error(transparent)]
+    Origin(#[from] cache_upstream::OriginError),
+    /// Two archives have the same host and path.
+    #[error("{0} is configured twice")]
+    Twice(String),
+    /// An archive's URL is too long to be a name, or is ambiguous.
+    #[error("{0}: its host and path cannot be a name")]
+    Name(url::Url),
+}
+
+/// A request that cannot be carried out.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(crate) enum AptError {
+    #[error("only GET and HEAD are served here")]
+    Method,
+    #[error("the path is no file's: it names a directory, climbs, or is ambiguous")]
+    Path,
+    #[error("a file of an archive has no query")]
+    Query,
+    #[error("{0} is no archive that this cache is configured for")]
+    NoArchive(String),
+    #[error("authentication required")]
+    Unauthenticated,
+    #[error("access denied")]
+    Forbidden,
+    #[error("there is no such file in the release that is served")]
+    Absent,
+    #[error("the archive answered {}", .0.status)]
+    Refused(Box<Refused>),
+    #[error("the archive is being updated; try again soon")]
+    Unsettled,
+    #[error("the archive sent a web page where a package should be")]
+    WebPage,
+    #[error(transparent)]
+    Upstream(#[from] cache_upstream::Error),
+}
+
+impl From<cache_core::Error> for AptError {
+    fn from(error: cache_core::Error) -> Self {
+        Self::Upstream(error.into())
+    }
+}
+
+impl From<cache_core::NameError> for AptError {
+    /// Paths have no control characters, so it is the path of a hostile client.
+    fn from(_: cache_core::NameError) -> Self {
+        Self::Path
+    }
+}
+
+impl From<Refusal> for AptError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Unauthenticated => Self::Unauthenticated,
+            Refusal::Forbidden => Self::Forbidden,
+        }
+    }
+}
+
+/// An archive that is being updated is whole again after so many seconds.
+const SOON: u64 = 10;
+
+impl AptError {
+    pub(crate) fn status(&self) -> StatusCode {
+        match self {
+            Self::Method => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Path | Self::Query => StatusCode::BAD_REQUEST,
+            Self::NoArchive(_) | Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::Unauthenticated => StatusCode::UNAUTHORIZED,
+            Self::Absent => StatusCode::NOT_FOUND,
+            Self::Refused(refused) => refused.status,
+            Self::Unsettled => StatusCode::SERVICE_UNAVAILABLE,
+            Self::WebPage => StatusCode::BAD_GATEWAY,
+            Self::Upstream(error) => upstream(error),
+        }
+    }
+
+    /// What the request came to.
+    pub(crate) fn outcome(&self) -> Outcome {
+        match self {
+            Self::NoArchive(_) | Self::Forbidden | Self::Unauthenticated => Outcome::Denied,
+            Self::Absent => Outcome::NegativeHit,
+            Self::Refused(refused) => refused.outcome,
+            Self::Method
+            | Self::Path
+            | Self::Query
+            | Self::Unsettled
+            | Self::WebPage
+            | Self::Upstream(_) => Outcome::Error,
+        }
+    }
+
+    pub(crate) fn response(&self) -> Response {
+        let mut response = Response::new(Body::from(format!("{}\n", self.text())));
+        *response.status_mut() = self.status();
+        let headers = response.headers_mut();
+        match self {
+            Self::Refused(refused) => {
+                headers.extend(refused.headers.clone());
+                // They were of the body that ours replaces.
+                headers.remove(header::CONTENT_ENCODING);
+                headers.remove(header::ETAG);
+                headers.remove(header::LAST_MODIFIED);
+            }
+            Self::Method => {
+                headers.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+            }
+            Self::Unauthenticated => {
+                let challenge = HeaderValue::from_static("Basic realm=\"Cachalot\"");
+                headers.insert(header::WWW_AUTHENTICATE, challenge);
+            }
+            _ => {}
+        }
+        if let Some(pause) = self.pause() {
+            headers.insert(header::RETRY_AFTER, pause.as_secs().max(1).into());
+        }
+        let text = HeaderValue::from_static("text/plain; charset=utf-8");
+        headers.insert(header::CONTENT_TYPE, text);
+        response
+    }
+
+    /// What the client reads; what an origin said in detail stays in the log.
+    fn text(&self) -> String {
+        match self {
+            Self::Upstream(cache_upstream::Error::Unavailable { .. }) => {
+                "the archive cannot be reached or did not answer as it should".to_owned()
+            }
+            Self::Upstream(cache_upstream::Error::Store(_)) => {
+                "the cache's store failed; its log says how".to_owned()
+            }
+            error => error.to_string(),
+        }
+    }
+
+    fn pause(&self) -> Option<Duration> {
+        match self {
+            Self::Unsettled => Some(Duration::from_secs(SOON)),
+            Self::Upstream(cache_upstream::Error::Unavailable { retry_after, .. }) => *retry_after,
+            _ => None,
+        }
+    }
+}
+
+fn upstream(error: &cache_upstream::Error) -> StatusCode {
+    match error {
+        cache_upstream::Error::Unavailable { status, .. } => *status,
+        // RFC 9111, 5.2.1.7: what is only to come from a cache and is not there.
+        cache_upstream::Error::Offline => StatusCode::GATEWAY_TIMEOUT,
+        cache_upstream::Error::Store(error) => match **error {
+            cache_core::Error::Full { .. } | cache_core::Error::ReadOnly { .. } => {
+                StatusCode::INSUFFICIENT_STORAGE
+            }
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        },
+    }
+}

@@ -1,0 +1,95 @@
+//! The smaller documents: one version, dist-tags, keys and attestations.
+
+use cache_upstream::{Class, Resource};
+use http::request::Parts;
+use serde::{Deserialize, de::IgnoredAny};
+
+use crate::{
+    answer::Answer,
+    document::Outgoing,
+    error::{JSON, NpmError},
+    name::PackageName,
+    npm::Npm,
+    registry::Registry,
+    route::{Asked, Note},
+};
+
+impl Npm {
+    pub(crate) async fn note(
+        &self,
+        registry: &Registry,
+        note: &Note,
+        asked: Asked,
+        parts: &Parts,
+    ) -> Result<Answer, NpmError> {
+        let resource = self.note_of(registry, note)?;
+        let found = self.fetch(&resource, asked.demand).await?;
+        let differs = registry.rewrite.is_some() && !registry.rewrite_for_npm;
+        let outgoing = match note {
+            Note::Version(name, _) => Outgoing {
+                rewrite: registry.rewrite_for(asked.by_npm).map(|it| (name, it)),
+                vary: differs.then_some("User-Agent"),
+            },
+            Note::DistTags(_) | Note::Attestations(_, _) | Note::Keys => Outgoing {
+                rewrite: None,
+                vary: None,
+            },
+        };
+        self.send(&found, outgoing, parts).await
+    }
+
+    fn note_of(&self, registry: &Registry, note: &Note) -> Result<Resource, NpmError> {
+        let (key, path) = match note {
+            Note::Version(name, version) => (
+                format!("version/{name}/{}", version.as_str()),
+                format!("{}/{}", name.segment(), version.segment()),
+            ),
+            Note::DistTags(name) => (
+                format!("dist-tags/{name}"),
+                format!("-/package/{}/dist-tags", name.segment()),
+            ),
+            Note::Attestations(name, version) => (
+                format!("attestations/{name}@{}", version.as_str()),
+                format!(
+                    "-/npm/v1/attestations/{}@{}",
+                    name.segment(),
+                    version.segment()
+                ),
+            ),
+            Note::Keys => ("keys".to_owned(), "-/npm/v1/keys".to_owned()),
+        };
+        let class = Class::Index(self.config().freshness.into());
+        let resource = registry.resource(&key, &path, JSON, class)?;
+        Ok(match note {
+            Note::Version(name, _) => {
+                let name = name.clone();
+                resource.checked(move |_, document| check_version(document, &name))
+            }
+            _ => resource.checked(|_, document| check_object(document)),
+        })
+    }
+}
+
+fn check_object(document: &[u8]) -> Result<(), String> {
+    #[derive(Deserialize)]
+    struct Object {}
+    let read: Result<Object, _> = serde_json::from_slice(document);
+    read.map(|_| ())
+        .map_err(|error| format!("that is no JSON object: {error}"))
+}
+
+fn check_version(document: &[u8], name: &PackageName) -> Result<(), String> {
+    #[derive(Deserialize)]
+    struct Manifest {
+        name: String,
+        #[serde(rename = "version")]
+        _version: IgnoredAny,
+    }
+    let manifest: Manifest = serde_json::from_slice(document)
+        .map_err(|error| format!("that is no version of a package: {error}"))?;
+    if manifest.name == name.as_str() {
+        Ok(())
+    } else {
+        Err(format!("that is a version of {:?}", manifest.name))
+    }
+}

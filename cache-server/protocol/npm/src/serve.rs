@@ -1,0 +1,122 @@
+//! One request from its URL to its marked response.
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{Request, State},
+    response::Response,
+    routing::any,
+};
+use cache_core::{Action, Tier};
+use cache_http::{Class, Identity, Op, Served};
+use http::Method;
+
+use crate::{
+    answer::Answer,
+    error::NpmError,
+    npm::Npm,
+    registry::Registry,
+    route::{Asked, Endpoint, Note, Passed},
+};
+
+/// The protocol's short name.
+pub(crate) const PROTOCOL: &str = "npm";
+
+/// The registry below `/npm/`.
+///
+/// Rights are read from the [`Identity`] in the extensions of the request: reading
+/// `npm/<registry>`.
+pub fn router<S: Clone + Send + Sync + 'static>(npm: Npm) -> Router<S> {
+    Router::new()
+        .route("/npm", any(serve))
+        .route("/npm/", any(serve))
+        .route("/npm/{*path}", any(serve))
+        .with_state(npm)
+}
+
+async fn serve(State(npm): State<Npm>, request: Request) -> Response {
+    let method = request.method().clone();
+    let (class, op, result) = match Endpoint::parse(&method, request.uri()) {
+        Ok(endpoint) => {
+            let (class, op) = kind(&endpoint);
+            (class, op, npm.answer(endpoint, request).await)
+        }
+        Err(error) => (Class::Other, unrouted(&method), Err(error)),
+    };
+    let answer = result.unwrap_or_else(|error| refuse(&error));
+    let mut response = answer.response;
+    if method == Method::HEAD {
+        *response.body_mut() = Body::empty();
+    }
+    let served = Served {
+        protocol: PROTOCOL,
+        class,
+        op,
+        outcome: answer.outcome,
+        tier: answer.tier,
+    };
+    served.mark(&mut response);
+    response
+}
+
+impl Npm {
+    async fn answer(&self, endpoint: Endpoint, request: Request) -> Result<Answer, NpmError> {
+        let (parts, body) = request.into_parts();
+        let registry = self.registry_for(&endpoint)?;
+        let name = registry.namespace.as_str();
+        Identity::allow(&parts.extensions, Action::Read, name)?;
+        let asked = Asked::of(&parts.headers);
+        match &endpoint {
+            Endpoint::Packument(name) => self.packument(registry, name, asked, &parts).await,
+            Endpoint::Note(note) => self.note(registry, note, asked, &parts).await,
+            Endpoint::Tarball(name, file) => self.tarball(registry, name, file, &parts).await,
+            Endpoint::Passed(passed) => self.pass(registry, passed, &parts, body).await,
+        }
+    }
+
+    fn registry_for(&self, endpoint: &Endpoint) -> Result<&Registry, NpmError> {
+        match endpoint {
+            Endpoint::Packument(name)
+            | Endpoint::Tarball(name, _)
+            | Endpoint::Note(
+                Note::Version(name, _) | Note::DistTags(name) | Note::Attestations(name, _),
+            ) => self.registries().of(name),
+            Endpoint::Note(Note::Keys) | Endpoint::Passed(_) => self.registries().default(),
+        }
+    }
+}
+
+/// The error's response, with what the request came to. Logged here and only here.
+fn refuse(error: &NpmError) -> Answer {
+    let status = error.status();
+    if let NpmError::Upstream(cache_upstream::Error::Store(source)) = error {
+        tracing::error!(%source, %status, "request failed");
+    } else {
+        tracing::debug!(%error, %status, "request refused");
+    }
+    Answer {
+        response: error.response(),
+        outcome: error.outcome(),
+        tier: Tier::None,
+    }
+}
+
+/// How a request is counted; the README says why.
+fn kind(endpoint: &Endpoint) -> (Class, Op) {
+    match endpoint {
+        Endpoint::Packument(_) | Endpoint::Note(_) => (Class::Index, Op::Get),
+        Endpoint::Tarball(_, _) => (Class::Immutable, Op::Get),
+        Endpoint::Passed(Passed::Ping) => (Class::Other, Op::Ping),
+        Endpoint::Passed(Passed::Search(_)) => (Class::Other, Op::List),
+        Endpoint::Passed(Passed::Whoami | Passed::Audit(_)) => (Class::Other, Op::Get),
+    }
+}
+
+/// The verb of a request whose URL means nothing here.
+fn unrouted(method: &Method) -> Op {
+    match *method {
+        Method::GET | Method::HEAD => Op::Get,
+        Method::DELETE => Op::Delete,
+        _ => Op::Put,
+    }
+}

@@ -1,0 +1,179 @@
+//! What the index refuses, and how that looks on the wire.
+//!
+//! Plain text, which pip and uv show to their user.
+
+use axum::{body::Body, response::Response};
+use cache_core::Outcome;
+use cache_http::Refusal;
+use cache_upstream::{Error, Refused};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+
+/// A request that cannot be carried out.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PypiError {
+    #[error("no such endpoint")]
+    NoSuchEndpoint,
+    #[error("unsupported: allowed are GET, HEAD")]
+    Method,
+    #[error("authentication required")]
+    Unauthorized,
+    #[error("access denied")]
+    Denied,
+    #[error("the policy of this server denies this project")]
+    Policy,
+    #[error("the policy of this server withholds this file: it was uploaded only just now")]
+    Young,
+    #[error("no such index, or not for this project")]
+    NoSuchIndex,
+    #[error("no index has this project")]
+    Absent { outcome: Outcome },
+    #[error("its project's page does not list this file")]
+    Unlisted,
+    #[error("its page does not list this file, and may be old: its index does not answer now")]
+    Unsure,
+    #[error("this wheel has no metadata that can be read")]
+    NoMetadata,
+    #[error("the index answered {}", .0.status)]
+    Refused(Refused),
+    #[error("the index sent no page that can be read")]
+    Page(String),
+    #[error("{}", upstream(.0))]
+    Upstream(Error),
+}
+
+/// Without the reason, which names hosts.
+fn upstream(error: &Error) -> &'static str {
+    match error {
+        Error::Unavailable { .. } => "the index does not answer as it should",
+        Error::Offline => "it is not here, and the server is offline",
+        Error::Store(_) => "the store failed",
+    }
+}
+
+impl From<Error> for PypiError {
+    fn from(error: Error) -> Self {
+        Self::Upstream(error)
+    }
+}
+
+impl From<cache_core::Error> for PypiError {
+    fn from(error: cache_core::Error) -> Self {
+        Self::Upstream(error.into())
+    }
+}
+
+impl From<Refusal> for PypiError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Unauthenticated => Self::Unauthorized,
+            Refusal::Forbidden => Self::Denied,
+        }
+    }
+}
+
+/// Of an origin's refusal: what describes its body is not passed on with ours, and what
+/// concerns its own visitors is nothing to do with ours.
+const NOT_PASSED_ON: [HeaderName; 10] = [
+    header::CONTENT_TYPE,
+    header::CONTENT_LENGTH,
+    header::CONTENT_ENCODING,
+    header::CONTENT_LANGUAGE,
+    header::CONTENT_RANGE,
+    header::ETAG,
+    header::LAST_MODIFIED,
+    header::ACCEPT_RANGES,
+    header::CACHE_CONTROL,
+    header::EXPIRES,
+];
+
+impl PypiError {
+    pub(crate) fn status(&self) -> StatusCode {
+        match self {
+            Self::NoSuchEndpoint
+            | Self::NoSuchIndex
+            | Self::Absent { .. }
+            | Self::Unlisted
+            | Self::NoMetadata => StatusCode::NOT_FOUND,
+            Self::Method => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::Denied | Self::Policy | Self::Young => StatusCode::FORBIDDEN,
+            Self::Unsure => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Refused(refused) => refused.status,
+            Self::Page(_) => StatusCode::BAD_GATEWAY,
+            Self::Upstream(Error::Unavailable { status, .. }) => *status,
+            // As RFC 9111, 5.2.1.7 has it of a cache that may not ask.
+            Self::Upstream(Error::Offline) => StatusCode::GATEWAY_TIMEOUT,
+            Self::Upstream(Error::Store(error)) => match **error {
+                cache_core::Error::Full { .. } | cache_core::Error::ReadOnly { .. } => {
+                    StatusCode::INSUFFICIENT_STORAGE
+                }
+                _ => StatusCode::INTERNAL_SERVER_ERROR,
+            },
+        }
+    }
+
+    pub(crate) const fn outcome(&self) -> Outcome {
+        match self {
+            Self::Unauthorized | Self::Denied | Self::Policy | Self::Young => Outcome::Denied,
+            Self::Absent { outcome } => *outcome,
+            Self::Refused(refused) => refused.outcome,
+            Self::Unlisted | Self::NoMetadata => Outcome::Miss,
+            Self::NoSuchEndpoint
+            | Self::Method
+            | Self::NoSuchIndex
+            | Self::Unsure
+            | Self::Page(_)
+            | Self::Upstream(_) => Outcome::Error,
+        }
+    }
+
+    /// Logged here and only here.
+    pub(crate) fn log(&self) {
+        match self {
+            Self::Upstream(error @ Error::Store(_)) => tracing::error!(%error, "request failed"),
+            Self::Upstream(error) => tracing::info!(%error, "request failed"),
+            Self::Page(reason) => tracing::warn!(reason, "a page cannot be read"),
+            _ => tracing::debug!(error = %self, "request refused"),
+        }
+    }
+
+    pub(crate) fn response(&self) -> Response {
+        let mut response = Response::new(Body::from(format!("{self}\n")));
+        *response.status_mut() = self.status();
+        let headers = response.headers_mut();
+        if let Self::Refused(refused) = self {
+            *headers = passed_on(&refused.headers);
+        }
+        let text = HeaderValue::from_static("text/plain; charset=utf-8");
+        headers.insert(header::CONTENT_TYPE, text);
+        match self {
+            Self::Unauthorized => {
+                headers.insert(header::WWW_AUTHENTICATE, CHALLENGE);
+            }
+            Self::Method => {
+                headers.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+            }
+            Self::Unsure => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("10"));
+            }
+            Self::Upstream(Error::Unavailable {
+                retry_after: Some(pause),
+                ..
+            }) => {
+                headers.insert(header::RETRY_AFTER, (pause.as_secs() + 1).into());
+            }
+            _ => {}
+        }
+        response
+    }
+}
+
+fn passed_on(headers: &HeaderMap) -> HeaderMap {
+    let mut headers = headers.clone();
+    for name in NOT_PASSED_ON {
+        headers.remove(name);
+    }
+    headers
+}
+
+const CHALLENGE: HeaderValue = HeaderValue::from_static("Basic realm=\"Cachalot\"");

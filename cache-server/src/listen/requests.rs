@@ -88,10 +88,9 @@ where
         let this = self.project();
         let response = ready!(this.inner.poll(cx))?;
         let mut in_progress = this.in_progress.take();
-        if *this.connects && response.status().is_success() {
-            if let Some(request) = in_progress.take() {
-                request.becomes_tunnel();
-            }
+        let tunnels = *this.connects && response.status().is_success();
+        if let Some(request) = in_progress.take_if(|_| tunnels) {
+            request.becomes_tunnel();
         }
         Poll::Ready(Ok(response.map(|body| Tracked { body, in_progress })))
     }

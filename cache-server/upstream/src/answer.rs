@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use cache_core::{Blob, Content, Digest, Outcome, Tier};
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderName, StatusCode, header};
 
 use crate::{Error, passing::Passing, transfer::Transfer};
 
@@ -78,6 +78,27 @@ pub struct Refused {
 }
 
 impl Refused {
+    /// The headers for an answer with a body of our own: what described the origin's is
+    /// left out, and how long it might be kept.
+    #[must_use]
+    pub fn headers_without_body(&self) -> HeaderMap {
+        const OF_THE_BODY: [HeaderName; 8] = [
+            header::CACHE_CONTROL,
+            header::CONTENT_DISPOSITION,
+            header::CONTENT_ENCODING,
+            header::CONTENT_LANGUAGE,
+            header::CONTENT_TYPE,
+            header::ETAG,
+            header::EXPIRES,
+            header::LAST_MODIFIED,
+        ];
+        let mut headers = self.headers.clone();
+        for name in OF_THE_BODY {
+            headers.remove(name);
+        }
+        headers
+    }
+
     /// Whether there is no such thing, as opposed to not for us.
     #[must_use]
     pub fn is_absent(&self) -> bool {

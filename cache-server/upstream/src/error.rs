@@ -25,6 +25,44 @@ pub enum Error {
     Store(Arc<cache_core::Error>),
 }
 
+impl Error {
+    /// The status for a client: 502, 503 or 504 for the origins; 507 for a store that has
+    /// no room and 500 for one that is broken.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        use cache_core::Error as Store;
+        match self {
+            Self::Unavailable { status, .. } => *status,
+            // As to a client that wants nothing but what is here (RFC 9111, 5.2.1.7).
+            Self::Offline => StatusCode::GATEWAY_TIMEOUT,
+            Self::Store(error) => match **error {
+                Store::Full { .. } | Store::ReadOnly { .. } => StatusCode::INSUFFICIENT_STORAGE,
+                // The length and the bytes are the origin's doing.
+                Store::TooLarge { .. }
+                | Store::SizeMismatch { .. }
+                | Store::DigestMismatch { .. } => StatusCode::BAD_GATEWAY,
+                Store::Corrupt { .. }
+                | Store::Incomplete { .. }
+                | Store::Conflict
+                | Store::Interrupted { .. }
+                | Store::Backend { .. } => StatusCode::INTERNAL_SERVER_ERROR,
+            },
+        }
+    }
+
+    /// `Retry-After` in seconds, rounded up: who comes back then does not come too early.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<u64> {
+        match self {
+            Self::Unavailable { retry_after, .. } => {
+                let pause = (*retry_after)?;
+                Some(pause.as_secs() + u64::from(pause.subsec_nanos() > 0))
+            }
+            Self::Offline | Self::Store(_) => None,
+        }
+    }
+}
+
 impl From<cache_core::Error> for Error {
     fn from(error: cache_core::Error) -> Self {
         Self::Store(Arc::new(error))

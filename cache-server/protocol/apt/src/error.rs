@@ -1,8 +1,6 @@
 //! What is refused, and how that looks on the wire: a status and one line of text,
 //! which apt shows to its user.
 
-use std::time::Duration;
-
 use axum::{body::Body, response::Response};
 use cache_core::Outcome;
 use cache_http::Refusal;
@@ -86,7 +84,7 @@ impl AptError {
             Self::Refused(refused) => refused.status,
             Self::Unsettled => StatusCode::SERVICE_UNAVAILABLE,
             Self::WebPage => StatusCode::BAD_GATEWAY,
-            Self::Upstream(error) => upstream(error),
+            Self::Upstream(error) => error.status(),
         }
     }
 
@@ -111,11 +109,7 @@ impl AptError {
         let headers = response.headers_mut();
         match self {
             Self::Refused(refused) => {
-                headers.extend(refused.headers.clone());
-                // They were of the body that ours replaces.
-                headers.remove(header::CONTENT_ENCODING);
-                headers.remove(header::ETAG);
-                headers.remove(header::LAST_MODIFIED);
+                headers.extend(refused.headers_without_body());
             }
             Self::Method => {
                 headers.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
@@ -126,8 +120,8 @@ impl AptError {
             }
             _ => {}
         }
-        if let Some(pause) = self.pause() {
-            headers.insert(header::RETRY_AFTER, pause.as_secs().max(1).into());
+        if let Some(seconds) = self.pause() {
+            headers.insert(header::RETRY_AFTER, seconds.into());
         }
         let text = HeaderValue::from_static("text/plain; charset=utf-8");
         headers.insert(header::CONTENT_TYPE, text);
@@ -147,25 +141,12 @@ impl AptError {
         }
     }
 
-    fn pause(&self) -> Option<Duration> {
+    /// When to come back, in seconds.
+    fn pause(&self) -> Option<u64> {
         match self {
-            Self::Unsettled => Some(Duration::from_secs(SOON)),
-            Self::Upstream(cache_upstream::Error::Unavailable { retry_after, .. }) => *retry_after,
+            Self::Unsettled => Some(SOON),
+            Self::Upstream(error) => error.retry_after(),
             _ => None,
         }
-    }
-}
-
-fn upstream(error: &cache_upstream::Error) -> StatusCode {
-    match error {
-        cache_upstream::Error::Unavailable { status, .. } => *status,
-        // RFC 9111, 5.2.1.7: what is only to come from a cache and is not there.
-        cache_upstream::Error::Offline => StatusCode::GATEWAY_TIMEOUT,
-        cache_upstream::Error::Store(error) => match **error {
-            cache_core::Error::Full { .. } | cache_core::Error::ReadOnly { .. } => {
-                StatusCode::INSUFFICIENT_STORAGE
-            }
-            _ => StatusCode::INTERNAL_SERVER_ERROR,
-        },
     }
 }

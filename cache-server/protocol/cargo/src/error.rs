@@ -85,7 +85,7 @@ impl CargoError {
                 StatusCode::BAD_GATEWAY
             }
             Self::Refused(refused) => refused.status,
-            Self::Upstream(error) => upstream_status(error),
+            Self::Upstream(error) => error.status(),
         }
     }
 
@@ -118,7 +118,7 @@ impl CargoError {
 
     fn headers(&self) -> HeaderMap {
         let mut headers = match self {
-            Self::Refused(refused) => without_body(&refused.headers),
+            Self::Refused(refused) => refused.headers_without_body(),
             _ => HeaderMap::new(),
         };
         headers.insert(header::CONTENT_TYPE, TEXT);
@@ -129,47 +129,15 @@ impl CargoError {
             Self::Rights(Refusal::Unauthenticated) => {
                 headers.insert(header::WWW_AUTHENTICATE, CHALLENGE);
             }
-            Self::Upstream(cache_upstream::Error::Unavailable {
-                retry_after: Some(pause),
-                ..
-            }) => {
-                // Rounded up: who comes back then does not come too early.
-                let seconds = pause.as_secs() + u64::from(pause.subsec_nanos() > 0);
-                headers.insert(header::RETRY_AFTER, seconds.into());
+            Self::Upstream(error) => {
+                if let Some(seconds) = error.retry_after() {
+                    headers.insert(header::RETRY_AFTER, seconds.into());
+                }
             }
             _ => {}
         }
         headers
     }
-}
-
-fn upstream_status(error: &cache_upstream::Error) -> StatusCode {
-    use cache_core::Error::{Full, ReadOnly};
-    use cache_upstream::Error::{Offline, Store, Unavailable};
-    match error {
-        Unavailable { status, .. } => *status,
-        // What `only-if-cached` is answered as well (RFC 9111, 5.2.1.7).
-        Offline => StatusCode::GATEWAY_TIMEOUT,
-        Store(error) if matches!(**error, Full { .. } | ReadOnly { .. }) => {
-            StatusCode::INSUFFICIENT_STORAGE
-        }
-        Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
-    }
-}
-
-/// The headers of an answer whose body is replaced by ours.
-fn without_body(headers: &HeaderMap) -> HeaderMap {
-    let mut headers = headers.clone();
-    for of_the_body in [
-        header::CONTENT_ENCODING,
-        header::CONTENT_LANGUAGE,
-        header::CONTENT_DISPOSITION,
-        header::ETAG,
-        header::LAST_MODIFIED,
-    ] {
-        headers.remove(of_the_body);
-    }
-    headers
 }
 
 pub(crate) const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");

@@ -6,7 +6,7 @@ use axum::{body::Body, response::Response};
 use cache_core::Outcome;
 use cache_http::Refusal;
 use cache_upstream::Refused;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use crate::name::{FileName, PackageName};
 
@@ -70,7 +70,7 @@ impl NpmError {
             Self::Elsewhere(_) | Self::Unreadable(_) => StatusCode::BAD_GATEWAY,
             Self::Unconfirmed { .. } => StatusCode::GATEWAY_TIMEOUT,
             Self::Refused(refused) => refused.status,
-            Self::Upstream(error) => status(error),
+            Self::Upstream(error) => error.status(),
         }
     }
 
@@ -104,7 +104,7 @@ impl NpmError {
     fn headers(&self) -> HeaderMap {
         let mut headers = HeaderMap::new();
         match self {
-            Self::Refused(refused) => headers = without_body(&refused.headers),
+            Self::Refused(refused) => headers = refused.headers_without_body(),
             // RFC 9110, 11.6.1 and 15.5.6 demand these two.
             Self::Unauthenticated => {
                 headers.insert(header::WWW_AUTHENTICATE, CHALLENGE);
@@ -112,12 +112,10 @@ impl NpmError {
             Self::NotAllowed(allow) => {
                 headers.insert(header::ALLOW, HeaderValue::from_static(allow));
             }
-            Self::Upstream(cache_upstream::Error::Unavailable {
-                retry_after: Some(after),
-                ..
-            }) => {
-                let seconds = after.as_secs().max(1);
-                headers.insert(header::RETRY_AFTER, seconds.into());
+            Self::Upstream(error) => {
+                if let Some(seconds) = error.retry_after() {
+                    headers.insert(header::RETRY_AFTER, seconds.into());
+                }
             }
             _ => {}
         }
@@ -133,46 +131,6 @@ impl NpmError {
         *response.headers_mut() = headers;
         response
     }
-}
-
-/// RFC 9111, 5.2.1.7 answers a request that may only be served from a cache with 504:
-/// so does a server that may ask nobody.
-fn status(error: &cache_upstream::Error) -> StatusCode {
-    use cache_core::Error;
-    let store = match error {
-        cache_upstream::Error::Unavailable { status, .. } => return *status,
-        cache_upstream::Error::Offline => return StatusCode::GATEWAY_TIMEOUT,
-        cache_upstream::Error::Store(store) => store,
-    };
-    match **store {
-        Error::Full { .. } | Error::ReadOnly { .. } => StatusCode::INSUFFICIENT_STORAGE,
-        // The origin's document, whose length or bytes are the origin's doing.
-        Error::TooLarge { .. } | Error::SizeMismatch { .. } | Error::DigestMismatch { .. } => {
-            StatusCode::BAD_GATEWAY
-        }
-        Error::Corrupt { .. }
-        | Error::Incomplete { .. }
-        | Error::Conflict
-        | Error::Interrupted { .. }
-        | Error::Backend { .. } => StatusCode::INTERNAL_SERVER_ERROR,
-    }
-}
-
-/// The headers of an answer whose body is not passed on.
-fn without_body(headers: &HeaderMap) -> HeaderMap {
-    const OF_THE_BODY: [HeaderName; 6] = [
-        header::CONTENT_DISPOSITION,
-        header::CONTENT_ENCODING,
-        header::CONTENT_LANGUAGE,
-        header::CONTENT_TYPE,
-        header::ETAG,
-        header::LAST_MODIFIED,
-    ];
-    let mut headers = headers.clone();
-    for name in OF_THE_BODY {
-        headers.remove(name);
-    }
-    headers
 }
 
 pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json");

@@ -6,7 +6,7 @@ use axum::{body::Body, response::Response};
 use cache_core::Outcome;
 use cache_http::Refusal;
 use cache_upstream::{Error, Refused};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderValue, StatusCode, header};
 
 /// A request that cannot be carried out.
 #[derive(Debug, thiserror::Error)]
@@ -71,21 +71,6 @@ impl From<Refusal> for PypiError {
     }
 }
 
-/// Of an origin's refusal: what describes its body is not passed on with ours, and what
-/// concerns its own visitors is nothing to do with ours.
-const NOT_PASSED_ON: [HeaderName; 10] = [
-    header::CONTENT_TYPE,
-    header::CONTENT_LENGTH,
-    header::CONTENT_ENCODING,
-    header::CONTENT_LANGUAGE,
-    header::CONTENT_RANGE,
-    header::ETAG,
-    header::LAST_MODIFIED,
-    header::ACCEPT_RANGES,
-    header::CACHE_CONTROL,
-    header::EXPIRES,
-];
-
 impl PypiError {
     pub(crate) fn status(&self) -> StatusCode {
         match self {
@@ -100,15 +85,7 @@ impl PypiError {
             Self::Unsure => StatusCode::SERVICE_UNAVAILABLE,
             Self::Refused(refused) => refused.status,
             Self::Page(_) => StatusCode::BAD_GATEWAY,
-            Self::Upstream(Error::Unavailable { status, .. }) => *status,
-            // As RFC 9111, 5.2.1.7 has it of a cache that may not ask.
-            Self::Upstream(Error::Offline) => StatusCode::GATEWAY_TIMEOUT,
-            Self::Upstream(Error::Store(error)) => match **error {
-                cache_core::Error::Full { .. } | cache_core::Error::ReadOnly { .. } => {
-                    StatusCode::INSUFFICIENT_STORAGE
-                }
-                _ => StatusCode::INTERNAL_SERVER_ERROR,
-            },
+            Self::Upstream(error) => error.status(),
         }
     }
 
@@ -142,7 +119,7 @@ impl PypiError {
         *response.status_mut() = self.status();
         let headers = response.headers_mut();
         if let Self::Refused(refused) = self {
-            *headers = passed_on(&refused.headers);
+            *headers = refused.headers_without_body();
         }
         let text = HeaderValue::from_static("text/plain; charset=utf-8");
         headers.insert(header::CONTENT_TYPE, text);
@@ -156,24 +133,15 @@ impl PypiError {
             Self::Unsure => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("10"));
             }
-            Self::Upstream(Error::Unavailable {
-                retry_after: Some(pause),
-                ..
-            }) => {
-                headers.insert(header::RETRY_AFTER, (pause.as_secs() + 1).into());
+            Self::Upstream(error) => {
+                if let Some(seconds) = error.retry_after() {
+                    headers.insert(header::RETRY_AFTER, seconds.into());
+                }
             }
             _ => {}
         }
         response
     }
-}
-
-fn passed_on(headers: &HeaderMap) -> HeaderMap {
-    let mut headers = headers.clone();
-    for name in NOT_PASSED_ON {
-        headers.remove(name);
-    }
-    headers
 }
 
 const CHALLENGE: HeaderValue = HeaderValue::from_static("Basic realm=\"Cachalot\"");

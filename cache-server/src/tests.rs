@@ -3,6 +3,7 @@
 mod auth;
 mod connections;
 mod drain;
+mod proxy;
 mod serving;
 mod tls;
 

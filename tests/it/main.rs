@@ -2,12 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that fails panics")]
 
+mod apt_race;
 mod bit_rot;
 mod builds;
 mod clients;
 mod crash;
 mod disk_full;
 mod eviction_soak;
+mod http_caching;
 mod index_loss;
 mod layering;
 mod oracle;

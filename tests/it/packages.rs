@@ -303,7 +303,7 @@ fn archive() -> Option<(String, String)> {
 }
 
 /// Runs apt-get in a home of its own, with one line of sources.
-fn apt_get(home: &Home, settings: &[&str], command: &[&str]) -> Result<String> {
+pub(crate) fn apt_get(home: &Home, settings: &[&str], command: &[&str]) -> Result<String> {
     let dir = home.path().display();
     let own = [
         format!("Dir::State={dir}/state"),
@@ -328,7 +328,7 @@ fn apt_get(home: &Home, settings: &[&str], command: &[&str]) -> Result<String> {
 }
 
 /// Folders as apt wants them, and one archive.
-fn apt_home(source: &str) -> Result<Home> {
+pub(crate) fn apt_home(source: &str) -> Result<Home> {
     let home = Home::new()?;
     for folder in [
         "state/lists/partial",

@@ -88,16 +88,28 @@ impl Endpoint {
             ["-", api @ ..] if !api.is_empty() => Self::api(method, api, uri.query()),
             [scope, name, rest @ ..] if is_bare_scope(scope) => {
                 let name = PackageName::parse(&format!("{scope}/{name}"))?;
-                reading(method, Self::package(name, rest)?)
+                reading(method, Self::of_package(name, rest)?)
             }
             [name, rest @ ..] => {
                 let name = PackageName::parse(name)?;
-                reading(method, Self::package(name, rest)?)
+                reading(method, Self::of_package(name, rest)?)
             }
         }
     }
 
-    fn package(name: PackageName, rest: &[&str]) -> Result<Self, NpmError> {
+    /// The package that it is about, if it is about one.
+    pub(crate) const fn package(&self) -> Option<&PackageName> {
+        match self {
+            Self::Packument(name)
+            | Self::Tarball(name, _)
+            | Self::Note(
+                Note::Version(name, _) | Note::DistTags(name) | Note::Attestations(name, _),
+            ) => Some(name),
+            Self::Note(Note::Keys) | Self::Passed(_) => None,
+        }
+    }
+
+    fn of_package(name: PackageName, rest: &[&str]) -> Result<Self, NpmError> {
         match rest {
             [] => Ok(Self::Packument(name)),
             ["-", file] => {
@@ -121,6 +133,12 @@ impl Endpoint {
             _ => Err(NpmError::NotAllowed("POST")),
         };
         match path {
+            // Of the package "npm": as our path begins like its own, npm puts it in place
+            // of that instead of in front of it.
+            [file] if file.ends_with(".tgz") => {
+                let (name, file) = (PackageName::parse("npm")?, FileName::parse(file)?);
+                reading(method, Self::Tarball(name, file))
+            }
             ["ping"] => passed(Passed::Ping),
             ["whoami"] => passed(Passed::Whoami),
             ["v1", "search"] => passed(Passed::Search(query.unwrap_or_default().to_owned())),
@@ -286,6 +304,10 @@ mod tests {
         let tarball = get("/npm/-/-/--0.0.1.tgz").unwrap();
         assert!(matches!(tarball, Endpoint::Tarball(it, _) if it == name("-")));
         assert_eq!(get("/npm/-/ping").unwrap(), Endpoint::Passed(Passed::Ping));
+        for path in ["/npm/npm/-/npm-6.14.18.tgz", "/npm/-/npm-6.14.18.tgz"] {
+            let tarball = get(path).unwrap();
+            assert!(matches!(tarball, Endpoint::Tarball(it, _) if it == name("npm")));
+        }
     }
 
     #[test]

@@ -119,7 +119,8 @@ fn protocols(
     let cargo = Cargo::with_clock(more(), settings, here, Arc::clone(&clock));
     let cargo = cargo.map_err(of("cargo"))?;
     let file = Files::new(more(), config.file.clone()).map_err(of("file"))?;
-    let npm = Npm::new(more(), config.npm(public)).map_err(of("npm"))?;
+    let npm = Npm::with_clock(more(), config.npm(public), Arc::clone(&clock));
+    let npm = npm.map_err(of("npm"))?;
     let pypi = Pypi::new(more(), config.pypi.clone()).map_err(of("pypi"))?;
     let pypi = pypi.keeping(cache.clone()).with_clock(Arc::clone(&clock));
     let oci = Oci::with_clock(cache, config.oci.clone(), clock);

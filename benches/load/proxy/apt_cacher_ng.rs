@@ -17,13 +17,13 @@ impl AptCacherNg {
     pub(super) fn start(folder: &Path, origin: SocketAddr) -> Result<Self> {
         let port = cache_tests::server::free_port();
         let address = SocketAddr::from(([127, 0, 0, 1], port));
-        for name in ["cache", "log"] {
+        for name in ["cache", "logs"] {
             fs::create_dir_all(folder.join(name))?;
         }
         let mut command = Command::new("/usr/sbin/apt-cacher-ng");
         command.args([
             format!("CacheDir={}", folder.join("cache").display()),
-            format!("LogDir={}", folder.join("log").display()),
+            format!("LogDir={}", folder.join("logs").display()),
             format!("Port:{port}"),
             "BindAddress:127.0.0.1".to_owned(),
             "SocketPath:".to_owned(),

@@ -145,13 +145,17 @@ impl Origin {
 fn serve(stream: TcpStream, asked: &AtomicUsize) -> Result<()> {
     let mut requests = BufReader::new(stream.try_clone()?);
     let mut answers = stream;
-    let mut line = String::new();
+    let (mut line, mut is_last) = (String::new(), false);
     while requests.read_line(&mut line)? > 0 {
         if line.starts_with("GET ") {
             asked.fetch_add(1, Ordering::Relaxed);
         }
+        is_last |= line.eq_ignore_ascii_case("connection: close\r\n");
         if line.trim().is_empty() {
             send(&mut answers)?;
+            if is_last {
+                break;
+            }
         }
         line.clear();
     }

@@ -34,6 +34,7 @@ mod secret;
 mod units;
 
 pub mod evict;
+pub mod policy;
 #[cfg(feature = "testing")]
 pub mod testing;
 

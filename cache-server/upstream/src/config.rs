@@ -4,6 +4,8 @@ use cache_core::{Period, Secret, Size};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use crate::Freshness;
+
 /// How origins are asked.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
@@ -50,6 +52,38 @@ impl Default for UpstreamConfig {
     }
 }
 
+/// The ages up to which an index document is served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct FreshnessConfig {
+    /// Without asking.
+    pub fresh: Period,
+    /// After that, at once, while it is asked for again.
+    pub while_revalidating: Period,
+    /// While its origin fails.
+    pub if_error: Period,
+}
+
+impl Default for FreshnessConfig {
+    fn default() -> Self {
+        Self {
+            fresh: Period::seconds(60),
+            while_revalidating: Period::seconds(10 * 60),
+            if_error: Period::seconds(30 * 24 * 60 * 60),
+        }
+    }
+}
+
+impl From<FreshnessConfig> for Freshness {
+    fn from(config: FreshnessConfig) -> Self {
+        Self {
+            fresh: config.fresh.0,
+            while_revalidating: config.while_revalidating.0,
+            if_error: config.if_error.0,
+        }
+    }
+}
+
 /// One origin.
 ///
 /// ```toml
@@ -86,5 +120,25 @@ impl From<Url> for OriginConfig {
             token: None,
             private: false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_document_is_fresh_for_a_minute_unless_told_otherwise() {
+        let config: FreshnessConfig = serde_json::from_str(r#"{"if_error": "1h"}"#).unwrap();
+        let freshness = Freshness::from(config);
+        let seconds = [
+            freshness.fresh,
+            freshness.while_revalidating,
+            freshness.if_error,
+        ]
+        .map(|age| age.as_secs());
+        assert_eq!(seconds, [60, 600, 3600]);
+        let error = serde_json::from_str::<FreshnessConfig>(r#"{"stale": "1h"}"#).unwrap_err();
+        assert!(error.to_string().contains("`stale`"), "{error}");
     }
 }

@@ -43,7 +43,7 @@ mod tests;
 
 pub use self::{
     answer::{Answer, Found, Refused},
-    config::{OriginConfig, UpstreamConfig},
+    config::{FreshnessConfig, OriginConfig, UpstreamConfig},
     entry::key,
     error::Error,
     fetcher::{Fetcher, SetupError},

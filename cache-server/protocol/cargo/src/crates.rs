@@ -11,6 +11,7 @@ use crate::{
     error::{CargoError, Place, Withheld},
     index::{described, etag},
     name::{CrateName, Version},
+    policy,
     registry::Registry,
     serve::Answer,
 };
@@ -27,12 +28,12 @@ impl Cargo {
             let place = Place::Downloads;
             CargoError::Withheld(Withheld { reason, place })
         };
-        if let Some(reason) = registry.policy.of_crate(name.as_str()) {
+        if let Some(reason) = policy::of_crate(&registry.policy, name.as_str()) {
             return Err(withheld(reason));
         }
         let release = self.listed(registry, &name, &version).await?;
         let now = self.clock().wall();
-        if let Some(reason) = registry.policy.of_release(&release, now) {
+        if let Some(reason) = policy::of_release(&registry.policy, &release, now) {
             return Err(withheld(reason));
         }
         let checksum = release.checksum;

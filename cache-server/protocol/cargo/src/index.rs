@@ -12,6 +12,7 @@ use crate::{
     document::LONGEST,
     error::{CargoError, Place, TEXT, Withheld},
     name::CrateName,
+    policy,
     registry::Registry,
     serve::Answer,
 };
@@ -43,12 +44,12 @@ impl Cargo {
             let place = Place::Index;
             CargoError::Withheld(Withheld { reason, place })
         };
-        if let Some(reason) = registry.policy.of_crate(name.as_str()) {
+        if let Some(reason) = policy::of_crate(&registry.policy, name.as_str()) {
             return Err(withheld(reason));
         }
         let demand = Demand::of(&request.headers);
         let found = self.found(&registry.index_of(name), demand).await?;
-        match self.allowed(registry, &found).await? {
+        match self.allowed(registry, name, &found).await? {
             Some(bytes) if bytes.trim_ascii().is_empty() => {
                 Err(withheld(format!("every version of {name} is too new")))
             }
@@ -61,14 +62,15 @@ impl Cargo {
     async fn allowed(
         &self,
         registry: &Registry,
+        name: &CrateName,
         found: &Found,
     ) -> Result<Option<Bytes>, CargoError> {
         let policy = &registry.policy;
-        if !policy.is_about_versions() {
+        if !policy.minds_age_of(name.as_str()) {
             return Ok(None);
         }
         let (document, now) = (self.document(found).await?, self.clock().wall());
-        Ok(document.without(|release| policy.of_release(release, now).is_some()))
+        Ok(document.without(|release| policy::of_release(policy, release, now).is_some()))
     }
 }
 

@@ -59,6 +59,6 @@ mod tests;
 
 pub use self::{
     cargo::{Cargo, SetupError},
-    config::{CargoConfig, FreshnessConfig, Pattern, PolicyConfig, RegistryConfig},
+    config::{CargoConfig, RegistryConfig},
     serve::router,
 };

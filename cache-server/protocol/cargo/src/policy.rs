@@ -1,63 +1,53 @@
 //! Which crates and versions are withheld.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
-use crate::{
-    config::{Pattern, PolicyConfig},
-    document::Release,
-};
+use cache_core::policy::{Policy, Verdict};
 
-/// The rules of one registry.
-#[derive(Clone, Debug)]
-pub(crate) struct Policy(PolicyConfig);
+use crate::document::Release;
 
-impl Policy {
-    pub(crate) const fn new(config: PolicyConfig) -> Self {
-        Self(config)
-    }
+/// One name for what registries hold to be one: case makes no difference, nor does `-`
+/// for `_`.
+pub(crate) fn canonical(name: &str) -> String {
+    name.to_ascii_lowercase().replace('_', "-")
+}
 
-    /// Whether it tells a crate's versions apart: then documents are read.
-    pub(crate) const fn is_about_versions(&self) -> bool {
-        self.0.min_age.is_some()
-    }
+/// Why a crate is withheld, if it is.
+pub(crate) fn of_crate(policy: &Policy, name: &str) -> Option<String> {
+    enforced(policy.of_name(name))
+}
 
-    /// Why a crate is withheld, if it is.
-    pub(crate) fn of_crate(&self, name: &str) -> Option<String> {
-        let listed = |patterns: &[Pattern]| patterns.iter().any(|it| it.covers(name));
-        if listed(&self.0.deny) {
-            return self.judged(name, || format!("{name} is denied"));
+/// Why a version is withheld, if it is.
+pub(crate) fn of_release(policy: &Policy, release: &Release, now: SystemTime) -> Option<String> {
+    let (name, version) = (&release.name, &release.version);
+    enforced(policy.of_release(name, version, release.published, now))
+}
+
+fn enforced(verdict: Verdict) -> Option<String> {
+    verdict.enforced(|reason| tracing::info!(reason, "the policy would withhold it"))
+}
+
+#[cfg(test)]
+mod tests {
+    use cache_core::policy::PolicyConfig;
+
+    use super::*;
+
+    #[test]
+    fn case_and_the_two_dashes_make_no_difference() {
+        for (pattern, name, covered) in [
+            ("serde", "Serde", true),
+            ("serde", "serde_json", false),
+            ("serde-*", "serde_json", true),
+            ("*_SYS", "OpenSSL-sys", true),
+        ] {
+            let config = PolicyConfig {
+                deny: vec![pattern.to_owned()],
+                ..PolicyConfig::default()
+            };
+            let policy = Policy::new(config, canonical);
+            let is_denied = of_crate(&policy, name).is_some();
+            assert_eq!(is_denied, covered, "{pattern} {name}");
         }
-        if !self.0.allow.is_empty() && !listed(&self.0.allow) {
-            return self.judged(name, || format!("{name} is not among those allowed"));
-        }
-        None
-    }
-
-    /// Why a version is withheld, if it is.
-    pub(crate) fn of_release(&self, release: &Release, now: SystemTime) -> Option<String> {
-        let (min_age, published) = (self.0.min_age?.0, release.published?);
-        let name = &release.name;
-        if self.0.min_age_exempt.iter().any(|it| it.covers(name)) {
-            return None;
-        }
-        // A time that has not come is the age zero.
-        let age = now.duration_since(published).unwrap_or_default();
-        if age >= min_age {
-            return None;
-        }
-        self.judged(name, || {
-            let left = Duration::from_secs((min_age - age).as_secs());
-            let left = humantime::format_duration(left);
-            format!("{name} {} is too new, for {left} yet", release.version)
-        })
-    }
-
-    fn judged(&self, name: &str, reason: impl FnOnce() -> String) -> Option<String> {
-        let reason = reason();
-        if self.0.dry_run {
-            tracing::info!(name, reason, "the policy would withhold it");
-            return None;
-        }
-        Some(reason)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cache_core::{Digest, Namespace, RefKey};
+use cache_core::{Digest, Namespace, RefKey, policy::Policy};
 use cache_upstream::{Class, Freshness, Origin, OriginConfig, OriginError, Resource, Source, key};
 use http::HeaderValue;
 
@@ -13,7 +13,7 @@ use crate::{
     document::{Document, Release},
     error::CargoError,
     name::{CrateName, is_registry_name},
-    policy::Policy,
+    policy::canonical,
     template::{Template, Values},
 };
 
@@ -69,7 +69,7 @@ impl Registry {
         });
         Ok(Self {
             template: template.transpose()?,
-            policy: Policy::new(config.policy),
+            policy: Policy::new(config.policy, canonical),
             namespace: format!("{PROTOCOL}/{name}")
                 .parse()
                 .expect("a registry's name is short and plain"),

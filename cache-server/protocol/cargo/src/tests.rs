@@ -6,6 +6,7 @@ use axum::{Router, body::Body, http::Request};
 use bytes::Bytes;
 use cache_core::{
     Action, Cache, Clock, Digest, Grant, ManualClock, Memory, Outcome, Period, Principal, Size,
+    policy::PolicyConfig,
 };
 use cache_http::{Class, Identity, Op, Served};
 use cache_upstream::{
@@ -189,7 +190,7 @@ fn registry(name: &str, index: OriginConfig) -> RegistryConfig {
         index,
         downloads: Vec::new(),
         dl: None,
-        policy: crate::PolicyConfig::default(),
+        policy: PolicyConfig::default(),
     }
 }
 

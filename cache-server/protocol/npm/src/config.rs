@@ -1,9 +1,7 @@
 //! What an operator decides about the registries.
 
-use std::time::Duration;
-
-use cache_core::{NameError, Period, Size};
-use cache_upstream::{Freshness, OriginConfig, OriginError};
+use cache_core::{NameError, Period, Size, policy::PolicyConfig};
+use cache_upstream::{FreshnessConfig, OriginConfig, OriginError};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
@@ -37,7 +35,8 @@ pub struct NpmConfig {
     pub max_age: Period,
     /// The longest document that is rewritten or searched for a tarball.
     pub max_document: Size,
-    /// Memory for rewritten documents, and as much again for lists of tarballs.
+    /// Memory for rewritten documents, and as much again for lists of tarballs, and for
+    /// lists of versions.
     pub memory: Size,
 }
 
@@ -58,21 +57,11 @@ pub struct RegistryConfig {
     /// of any other registry it loads tarballs past this server.
     #[serde(default)]
     pub rewrite_for_npm: bool,
+    /// Which packages and versions are withheld: from documents, and from whoever asks
+    /// for them directly.
+    #[serde(default)]
+    pub policy: PolicyConfig,
 }
-
-/// The ages up to which a document is served, as [`Freshness`] has them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct FreshnessConfig {
-    /// Without asking.
-    pub fresh: Period,
-    /// After that, at once, while it is asked for again.
-    pub while_revalidating: Period,
-    /// While its registry fails.
-    pub if_error: Period,
-}
-
-const DAY: u64 = 24 * 60 * 60;
 
 impl Default for NpmConfig {
     fn default() -> Self {
@@ -83,31 +72,6 @@ impl Default for NpmConfig {
             max_age: Period::seconds(300),
             max_document: Size::mib(256),
             memory: Size::mib(64),
-        }
-    }
-}
-
-impl Default for FreshnessConfig {
-    fn default() -> Self {
-        Self {
-            fresh: Period::seconds(60),
-            while_revalidating: Period::seconds(10 * 60),
-            if_error: Period::seconds(30 * DAY),
-        }
-    }
-}
-
-impl From<FreshnessConfig> for Freshness {
-    fn from(config: FreshnessConfig) -> Self {
-        let [fresh, while_revalidating, if_error]: [Duration; 3] = [
-            config.fresh.0,
-            config.while_revalidating.0,
-            config.if_error.0,
-        ];
-        Self {
-            fresh,
-            while_revalidating,
-            if_error,
         }
     }
 }

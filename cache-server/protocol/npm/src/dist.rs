@@ -15,6 +15,7 @@ use crate::name::FileName;
 /// One tarball (npm/registry, package-metadata.md, `dist`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Dist {
+    pub(crate) version: String,
     pub(crate) url: Url,
     pub(crate) integrity: Integrity,
 }
@@ -105,9 +106,9 @@ impl Dists {
     /// If it is no packument.
     pub(crate) fn parse(packument: &[u8]) -> Result<Self, serde_json::Error> {
         let packument: Packument = serde_json::from_slice(packument)?;
-        let versions = packument.versions.unwrap_or_default().into_values();
-        let described = versions.filter_map(|version| version.dist);
-        Ok(Self(described.filter_map(named).collect()))
+        let versions = packument.versions.unwrap_or_default().into_iter();
+        let described = versions.filter_map(|(name, version)| named(name, version.dist?));
+        Ok(Self(described.collect()))
     }
 
     pub(crate) fn find(&self, file: &FileName) -> Option<&Dist> {
@@ -115,7 +116,7 @@ impl Dists {
     }
 }
 
-fn named(described: Described) -> Option<(String, Dist)> {
+fn named(version: String, described: Described) -> Option<(String, Dist)> {
     let url: Url = described.tarball?.parse().ok()?;
     let file = percent_decode_str(url.path()).decode_utf8().ok()?;
     let file = file.rsplit('/').next()?.to_owned();
@@ -126,7 +127,12 @@ fn named(described: Described) -> Option<(String, Dist)> {
         (None, Some(sha1)) => Integrity::Shasum(sha1.to_ascii_lowercase()),
         (None, None) => Integrity::Unknown,
     };
-    Some((file, Dist { url, integrity }))
+    let dist = Dist {
+        version,
+        url,
+        integrity,
+    };
+    Some((file, dist))
 }
 
 /// The strongest hash that we compute of an integrity string (W3C SRI, 3.5).

@@ -1,4 +1,5 @@
-//! A document on its way out: the registry's bytes, or these with our tarball URLs.
+//! A document on its way out: the registry's bytes, or these without what the policy
+//! withholds and with our tarball URLs.
 
 use axum::response::Response;
 use bytes::Bytes;
@@ -10,6 +11,7 @@ use quick_cache::{Weighter, sync::Cache};
 
 use crate::{
     answer::Answer,
+    edits::Edits,
     error::{JSON, NpmError},
     name::PackageName,
     npm::Npm,
@@ -30,11 +32,31 @@ impl Weighter<(Digest, String), Bytes> for Length {
 }
 
 /// How a document is sent.
+#[derive(Default)]
 pub(crate) struct Outgoing<'a> {
+    /// What the policy withholds of it.
+    pub(crate) edits: Edits,
     /// The package whose tarball URLs are rewritten, and how.
     pub(crate) rewrite: Option<(&'a PackageName, &'a Rewrite)>,
     /// The request headers that decide over the form.
     pub(crate) vary: Option<&'static str>,
+}
+
+impl Outgoing<'_> {
+    /// Names what is done to the document, in entity tags and keys; empty for nothing.
+    fn mode(&self) -> String {
+        let rewrite = self.rewrite.map(|(_, rewrite)| rewrite.mode().to_owned());
+        let modes = [self.edits.mode(), rewrite].into_iter().flatten();
+        modes.collect::<Vec<_>>().join("-")
+    }
+
+    fn apply(&self, document: Bytes) -> Bytes {
+        let document = self.edits.apply(document);
+        match self.rewrite {
+            Some((name, rewrite)) => rewrite.apply(&document, name),
+            None => document,
+        }
+    }
 }
 
 impl Npm {
@@ -50,14 +72,13 @@ impl Npm {
         }
     }
 
-    /// The response with a document.
+    /// The response with a document, of which the bytes are here.
     pub(crate) async fn send(
         &self,
-        found: &Found,
-        outgoing: Outgoing<'_>,
+        (found, blob): (&Found, &Blob),
+        outgoing: &Outgoing<'_>,
         parts: &Parts,
     ) -> Result<Answer, NpmError> {
-        let blob = found.blob().await?;
         let mut headers = HeaderMap::new();
         let of_origin = |name| found.headers.get(name).cloned();
         let content_type = of_origin(header::CONTENT_TYPE).unwrap_or(JSON);
@@ -66,21 +87,18 @@ impl Npm {
         if let Some(vary) = outgoing.vary {
             headers.insert(header::VARY, HeaderValue::from_static(vary));
         }
-        let response = match outgoing.rewrite {
-            None => {
-                let tag = of_origin(header::ETAG).or_else(|| tag(blob.digest(), ""));
-                headers.extend(tag.map(|tag| (header::ETAG, tag)));
-                let modified = of_origin(header::LAST_MODIFIED);
-                headers.extend(modified.map(|date| (header::LAST_MODIFIED, date)));
-                reply(&blob, headers, parts)
-            }
-            Some((name, rewrite)) => {
-                let document = self.rewritten(&blob, name, rewrite).await?;
-                let tag = tag(blob.digest(), rewrite.mode());
-                headers.extend(tag.map(|tag| (header::ETAG, tag)));
-                let document = Blob::from_bytes(*blob.digest(), document);
-                reply(&document, headers, parts)
-            }
+        let mode = outgoing.mode();
+        let response = if mode.is_empty() {
+            let tag = of_origin(header::ETAG).or_else(|| tag(blob.digest(), ""));
+            headers.extend(tag.map(|tag| (header::ETAG, tag)));
+            let modified = of_origin(header::LAST_MODIFIED);
+            headers.extend(modified.map(|date| (header::LAST_MODIFIED, date)));
+            reply(blob, headers, parts)
+        } else {
+            let document = self.edit(blob, outgoing, &mode).await?;
+            headers.extend(tag(blob.digest(), &mode).map(|tag| (header::ETAG, tag)));
+            let document = Blob::from_bytes(*blob.digest(), document);
+            reply(&document, headers, parts)
         };
         Ok(Answer {
             response,
@@ -89,17 +107,18 @@ impl Npm {
         })
     }
 
-    async fn rewritten(
+    async fn edit(
         &self,
         blob: &Blob,
-        name: &PackageName,
-        rewrite: &Rewrite,
+        outgoing: &Outgoing<'_>,
+        mode: &str,
     ) -> Result<Bytes, NpmError> {
         // The name decides over which URLs are ours, the digest over all else.
-        let key = (*blob.digest(), format!("{} {name}", rewrite.mode()));
+        let name = outgoing.rewrite.map_or("", |(name, _)| name.as_str());
+        let key = (*blob.digest(), format!("{mode} {name}"));
         let edit = async {
             let document = blob.read(self.config().max_document.0).await?;
-            Ok(rewrite.apply(&document, name))
+            Ok(outgoing.apply(document))
         };
         self.edited().get_or_insert_async(&key, edit).await
     }

@@ -23,6 +23,8 @@ pub(crate) enum NpmError {
     Unauthenticated,
     #[error("access denied")]
     Forbidden,
+    #[error("withheld by policy: {0}")]
+    Withheld(String),
     #[error("no registry is configured for {0}")]
     NoRegistry(String),
     #[error("{name} has no file {file}")]
@@ -61,7 +63,7 @@ impl NpmError {
         match self {
             Self::NameInvalid => StatusCode::BAD_REQUEST,
             Self::Unauthenticated => StatusCode::UNAUTHORIZED,
-            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::Forbidden | Self::Withheld(_) => StatusCode::FORBIDDEN,
             Self::NoSuchEndpoint | Self::NoRegistry(_) | Self::NoSuchFile { .. } => {
                 StatusCode::NOT_FOUND
             }
@@ -77,7 +79,7 @@ impl NpmError {
     /// What such a request counts as.
     pub(crate) fn outcome(&self) -> Outcome {
         match self {
-            Self::Unauthenticated | Self::Forbidden => Outcome::Denied,
+            Self::Unauthenticated | Self::Forbidden | Self::Withheld(_) => Outcome::Denied,
             Self::Refused(refused) => refused.outcome,
             Self::NoSuchFile { .. } => Outcome::Miss,
             Self::NoSuchEndpoint

@@ -1,8 +1,9 @@
 //! The smaller documents: one version, dist-tags, keys and attestations.
 
+use cache_core::Blob;
 use cache_upstream::{Class, Resource};
 use http::request::Parts;
-use serde::{Deserialize, de::IgnoredAny};
+use serde::Deserialize;
 
 use crate::{
     answer::Answer,
@@ -14,6 +15,13 @@ use crate::{
     route::{Asked, Note},
 };
 
+/// What must be in the document of a version.
+#[derive(Deserialize)]
+struct Manifest {
+    name: String,
+    version: String,
+}
+
 impl Npm {
     pub(crate) async fn note(
         &self,
@@ -24,18 +32,33 @@ impl Npm {
     ) -> Result<Answer, NpmError> {
         let resource = self.note_of(registry, note)?;
         let found = self.fetch(&resource, asked.demand).await?;
+        let blob = found.blob().await?;
         let differs = registry.rewrite.is_some() && !registry.rewrite_for_npm;
-        let outgoing = match note {
-            Note::Version(name, _) => Outgoing {
-                rewrite: registry.rewrite_for(asked.by_npm).map(|it| (name, it)),
-                vary: differs.then_some("User-Agent"),
-            },
-            Note::DistTags(_) | Note::Attestations(_, _) | Note::Keys => Outgoing {
-                rewrite: None,
-                vary: None,
-            },
-        };
-        self.send(&found, outgoing, parts).await
+        let mut outgoing = Outgoing::default();
+        match note {
+            Note::Version(name, _) => {
+                if registry.policy.minds_age_of(name.as_str()) {
+                    let version = self.version_of(name, &blob).await?;
+                    self.admit_version(registry, name, &version).await?;
+                }
+                outgoing.rewrite = registry.rewrite_for(asked.by_npm).map(|it| (name, it));
+                outgoing.vary = differs.then_some("User-Agent");
+            }
+            Note::DistTags(name) => {
+                let edits = self.edits_of_tags(registry, name, asked.demand, &blob);
+                outgoing.edits = edits.await?;
+            }
+            Note::Attestations(_, _) | Note::Keys => {}
+        }
+        self.send((&found, &blob), &outgoing, parts).await
+    }
+
+    /// Which version a document is of that was perhaps asked for by a tag.
+    async fn version_of(&self, name: &PackageName, blob: &Blob) -> Result<String, NpmError> {
+        let document = blob.read(self.config().max_document.0).await?;
+        let manifest: Result<Manifest, _> = serde_json::from_slice(&document);
+        let manifest = manifest.map_err(|_| NpmError::Unreadable(name.clone()))?;
+        Ok(manifest.version)
     }
 
     fn note_of(&self, registry: &Registry, note: &Note) -> Result<Resource, NpmError> {
@@ -79,12 +102,6 @@ fn check_object(document: &[u8]) -> Result<(), String> {
 }
 
 fn check_version(document: &[u8], name: &PackageName) -> Result<(), String> {
-    #[derive(Deserialize)]
-    struct Manifest {
-        name: String,
-        #[serde(rename = "version")]
-        _version: IgnoredAny,
-    }
     let manifest: Manifest = serde_json::from_slice(document)
         .map_err(|error| format!("that is no version of a package: {error}"))?;
     if manifest.name == name.as_str() {

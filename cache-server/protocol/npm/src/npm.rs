@@ -2,14 +2,16 @@
 
 use std::{fmt, sync::Arc};
 
+use cache_core::{Clock, SystemClock};
 use cache_upstream::Fetcher;
 use http::HeaderValue;
 
 use crate::{
     config::{ConfigError, NpmConfig},
-    dist::{Count, Recent},
+    dist,
     document::{Edited, Length},
     registry::Registries,
+    release,
 };
 
 /// Documents of a usual size that fit into the memory there is. Few, so that one long
@@ -22,10 +24,12 @@ pub struct Npm(Arc<Inner>);
 
 struct Inner {
     fetcher: Fetcher,
+    clock: Arc<dyn Clock>,
     config: NpmConfig,
     registries: Registries,
     edited: Edited,
-    recent_dists: Recent,
+    recent_dists: dist::Recent,
+    recent_releases: release::Recent,
     cache_control: HeaderValue,
 }
 
@@ -35,6 +39,18 @@ impl Npm {
     /// # Errors
     /// [`ConfigError`] says what is wrong with the configuration.
     pub fn new(fetcher: Fetcher, config: NpmConfig) -> Result<Self, ConfigError> {
+        Self::with_clock(fetcher, config, Arc::new(SystemClock::default()))
+    }
+
+    /// The same, reading the time, by which versions are young, from `clock`.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn with_clock(
+        fetcher: Fetcher,
+        config: NpmConfig,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, ConfigError> {
         let registries = Registries::new(&config)?;
         if config.public_url.is_none() {
             tracing::warn!(
@@ -46,9 +62,11 @@ impl Npm {
             .expect("digits are valid in a header");
         Ok(Self(Arc::new(Inner {
             fetcher,
+            clock,
             registries,
             edited: Edited::with_weighter(DOCUMENTS, memory, Length),
-            recent_dists: Recent::with_weighter(DOCUMENTS, memory, Count),
+            recent_dists: dist::Recent::with_weighter(DOCUMENTS, memory, dist::Count),
+            recent_releases: release::Recent::with_weighter(DOCUMENTS, memory, release::Count),
             cache_control,
             config,
         })))
@@ -56,6 +74,10 @@ impl Npm {
 
     pub(crate) fn fetcher(&self) -> &Fetcher {
         &self.0.fetcher
+    }
+
+    pub(crate) fn clock(&self) -> &dyn Clock {
+        &*self.0.clock
     }
 
     pub(crate) fn config(&self) -> &NpmConfig {
@@ -70,8 +92,12 @@ impl Npm {
         &self.0.edited
     }
 
-    pub(crate) fn recent_dists(&self) -> &Recent {
+    pub(crate) fn recent_dists(&self) -> &dist::Recent {
         &self.0.recent_dists
+    }
+
+    pub(crate) fn recent_releases(&self) -> &release::Recent {
+        &self.0.recent_releases
     }
 
     /// What clients are told of a document's age.

@@ -65,8 +65,11 @@ impl Npm {
     ) -> Result<Answer, NpmError> {
         let resource = self.packument_of(registry, name, asked.form)?;
         let found = self.fetch(&resource, asked.demand).await?;
+        let blob = found.blob().await?;
+        let edits = self.edits_of_packument(registry, name, asked, &blob);
         let differs = registry.rewrite.is_some() && !registry.rewrite_for_npm;
         let outgoing = Outgoing {
+            edits: edits.await?,
             rewrite: registry.rewrite_for(asked.by_npm).map(|it| (name, it)),
             vary: Some(if differs {
                 "Accept, User-Agent"
@@ -74,7 +77,7 @@ impl Npm {
                 "Accept"
             }),
         };
-        self.send(&found, outgoing, parts).await
+        self.send((&found, &blob), &outgoing, parts).await
     }
 
     /// A packument as its registry has it.

@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use cache_core::Namespace;
+use cache_core::{Namespace, policy::Policy};
 use cache_upstream::{Class, Origin, Resource, Source};
 use http::HeaderValue;
 use url::Url;
@@ -24,6 +24,7 @@ pub(crate) struct Registry {
     /// How its tarball URLs become ours; `None` if nobody knows how clients reach us.
     pub(crate) rewrite: Option<Rewrite>,
     pub(crate) rewrite_for_npm: bool,
+    pub(crate) policy: Policy,
     scopes: Vec<String>,
 }
 
@@ -44,6 +45,8 @@ impl Registry {
             rewrite: public.map(|public| Rewrite::new(origin.base(), public)),
             origin: Arc::new(origin),
             rewrite_for_npm: config.rewrite_for_npm,
+            // Names of packages are told apart to the letter.
+            policy: Policy::new(config.policy, str::to_owned),
             scopes: config.scopes,
         })
     }

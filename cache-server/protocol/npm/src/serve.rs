@@ -15,8 +15,7 @@ use crate::{
     answer::Answer,
     error::NpmError,
     npm::Npm,
-    registry::Registry,
-    route::{Asked, Endpoint, Note, Passed},
+    route::{Asked, Endpoint, Passed},
 };
 
 /// The protocol's short name.
@@ -62,26 +61,21 @@ async fn serve(State(npm): State<Npm>, request: Request) -> Response {
 impl Npm {
     async fn answer(&self, endpoint: Endpoint, request: Request) -> Result<Answer, NpmError> {
         let (parts, body) = request.into_parts();
-        let registry = self.registry_for(&endpoint)?;
-        let name = registry.namespace.as_str();
-        Identity::allow(&parts.extensions, Action::Read, name)?;
+        let registry = match endpoint.package() {
+            Some(name) => self.registries().of(name)?,
+            None => self.registries().default()?,
+        };
+        let right = registry.namespace.as_str();
+        Identity::allow(&parts.extensions, Action::Read, right)?;
+        if let Some(name) = endpoint.package() {
+            Self::admit(registry, name)?;
+        }
         let asked = Asked::of(&parts.headers);
         match &endpoint {
             Endpoint::Packument(name) => self.packument(registry, name, asked, &parts).await,
             Endpoint::Note(note) => self.note(registry, note, asked, &parts).await,
             Endpoint::Tarball(name, file) => self.tarball(registry, name, file, &parts).await,
             Endpoint::Passed(passed) => self.pass(registry, passed, &parts, body).await,
-        }
-    }
-
-    fn registry_for(&self, endpoint: &Endpoint) -> Result<&Registry, NpmError> {
-        match endpoint {
-            Endpoint::Packument(name)
-            | Endpoint::Tarball(name, _)
-            | Endpoint::Note(
-                Note::Version(name, _) | Note::DistTags(name) | Note::Attestations(name, _),
-            ) => self.registries().of(name),
-            Endpoint::Note(Note::Keys) | Endpoint::Passed(_) => self.registries().default(),
         }
     }
 }

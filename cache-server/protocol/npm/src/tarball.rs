@@ -29,7 +29,9 @@ impl Npm {
         file: &FileName,
         parts: &Parts,
     ) -> Result<Answer, NpmError> {
-        let Dist { url, integrity } = self.dist(registry, name, file).await?;
+        let dist = self.dist(registry, name, file).await?;
+        self.admit_version(registry, name, &dist.version).await?;
+        let Dist { url, integrity, .. } = dist;
         let source = registry.origin.source(&url).ok_or_else(|| {
             tracing::warn!(%name, %file, %url, "a tarball lies outside of its registry");
             NpmError::Elsewhere(file.clone())
@@ -77,6 +79,10 @@ impl Npm {
         }
         let resource = match held {
             Some(resource) => resource,
+            // It says how old versions are too.
+            None if registry.policy.minds_age_of(name.as_str()) => {
+                self.packument_of(registry, name, Form::Full)?
+            }
             None => self.packument_of(registry, name, Form::Abbreviated)?,
         };
         let found = self.fetch(&resource, Demand::Confirmed).await?;

@@ -4,6 +4,7 @@ mod bad_input;
 mod forms;
 mod no_room;
 mod passing;
+mod policy;
 mod rights;
 mod tarballs;
 
@@ -12,7 +13,10 @@ use std::{sync::Arc, time::Duration};
 use axum::{Router, body::Body, http::Request};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
-use cache_core::{Algorithm, Cache, Digest, ManualClock, Memory, Outcome, Period, Principal, Tier};
+use cache_core::{
+    Algorithm, Cache, Digest, ManualClock, Memory, Outcome, Period, Principal, Tier,
+    policy::PolicyConfig,
+};
 use cache_http::{Class, Identity, Op, Served};
 use cache_upstream::{
     Fetcher, UpstreamConfig,
@@ -83,6 +87,7 @@ fn registry(name: &str, origin: &FakeOrigin, scopes: &[&str]) -> RegistryConfig 
         origin: origin.config(),
         scopes: scopes.iter().map(|scope| (*scope).to_owned()).collect(),
         rewrite_for_npm: false,
+        policy: PolicyConfig::default(),
     }
 }
 
@@ -126,7 +131,7 @@ impl Rig {
     ) -> Self {
         let clock = Arc::new(ManualClock::default());
         let fetcher = Fetcher::new(cache, upstream, Arc::clone(&clock) as _, &Registry::new());
-        let npm = Npm::new(fetcher.unwrap(), config).unwrap();
+        let npm = Npm::with_clock(fetcher.unwrap(), config, Arc::clone(&clock) as _).unwrap();
         Self {
             origin,
             clock,

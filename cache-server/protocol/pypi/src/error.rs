@@ -19,10 +19,8 @@ pub(crate) enum PypiError {
     Unauthorized,
     #[error("access denied")]
     Denied,
-    #[error("the policy of this server denies this project")]
-    Policy,
-    #[error("the policy of this server withholds this file: it was uploaded only just now")]
-    Young,
+    #[error("withheld by policy: {0}")]
+    Withheld(String),
     #[error("no such index, or not for this project")]
     NoSuchIndex,
     #[error("no index has this project")]
@@ -81,7 +79,7 @@ impl PypiError {
             | Self::NoMetadata => StatusCode::NOT_FOUND,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
-            Self::Denied | Self::Policy | Self::Young => StatusCode::FORBIDDEN,
+            Self::Denied | Self::Withheld(_) => StatusCode::FORBIDDEN,
             Self::Unsure => StatusCode::SERVICE_UNAVAILABLE,
             Self::Refused(refused) => refused.status,
             Self::Page(_) => StatusCode::BAD_GATEWAY,
@@ -91,7 +89,7 @@ impl PypiError {
 
     pub(crate) const fn outcome(&self) -> Outcome {
         match self {
-            Self::Unauthorized | Self::Denied | Self::Policy | Self::Young => Outcome::Denied,
+            Self::Unauthorized | Self::Denied | Self::Withheld(_) => Outcome::Denied,
             Self::Absent { outcome } => *outcome,
             Self::Refused(refused) => refused.outcome,
             Self::Unlisted | Self::NoMetadata => Outcome::Miss,

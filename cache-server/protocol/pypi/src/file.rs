@@ -14,6 +14,7 @@ use crate::{
     listing::{File, Metadata},
     name::Project,
     page::{Page, allow, is_doubtful},
+    policy,
     pypi::Inner,
     serve::Done,
 };
@@ -36,7 +37,7 @@ impl Inner {
         let index = self.candidates(Some(index), project).pop();
         let index = index.ok_or(PypiError::NoSuchIndex)?;
         allow(index, parts)?;
-        self.policy.admit(project)?;
+        policy::admit(&self.policy, project)?;
         let (page, asked) = match self.listed(index, project, place).await {
             Ok(listed) => listed,
             Err(error) => return self.kept(index, place, error, parts).await,
@@ -78,17 +79,11 @@ impl Inner {
 
     /// Refuses a file, and its metadata, that its page is served without.
     fn admit(&self, page: &Page, place: &str) -> Result<(), PypiError> {
-        let (project, now) = (&page.project, self.clock.wall());
-        let withheld = self.policy.withheld(project, &page.listing, now);
+        let now = self.clock.wall();
         let of = place.strip_suffix(".metadata").unwrap_or(place);
-        let is_withheld = |place| {
-            let at = page.listing.position(place);
-            at.is_some_and(|at| withheld.contains(&at))
-        };
-        if is_withheld(place) || is_withheld(of) {
-            return Err(PypiError::Young);
-        }
-        Ok(())
+        let files = [place, of].map(|place| page.listing.file(place));
+        let mut files = files.into_iter().flatten();
+        files.try_for_each(|file| policy::admit_file(&self.policy, &page.project, file, now))
     }
 
     /// A listed file, from the store or its origin.

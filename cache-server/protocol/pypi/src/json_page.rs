@@ -1,6 +1,6 @@
 //! Pages in JSON (PEP 691): read with the places of their URLs, and written.
 
-use std::{borrow::Cow, ops::Range};
+use std::{borrow::Cow, ops::Range, time::SystemTime};
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json, value::RawValue};
@@ -9,7 +9,6 @@ use url::Url;
 use crate::{
     listing::{File, Listing, Metadata, resolve},
     name::Project,
-    policy,
 };
 
 #[derive(Deserialize)]
@@ -116,7 +115,7 @@ fn file(page: &[u8], base: &Url, item: usize, entry: &Entry<'_>) -> Option<File>
         metadata: metadata(entry),
         gpg_sig: entry.gpg_sig.as_bool(),
         provenance: string(&entry.provenance),
-        uploaded: entry.upload_time.as_str().and_then(policy::time),
+        uploaded: entry.upload_time.as_str().and_then(time),
         item,
     })
 }
@@ -210,4 +209,50 @@ fn entry(file: &File, url: String, metadata: Metadata) -> Value {
         set("provenance", provenance.clone().into());
     }
     Value::Object(entry)
+}
+
+/// A time as PEP 700 has it, `2026-01-31T12:34:56.789Z`; `None` for anything else.
+fn time(text: &str) -> Option<SystemTime> {
+    humantime::parse_rfc3339(text).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_to_the_second() {
+        let seconds = |text| {
+            let time = time(text)?;
+            Some(
+                time.duration_since(SystemTime::UNIX_EPOCH)
+                    .unwrap()
+                    .as_secs(),
+            )
+        };
+        for (text, expected) in [
+            ("1970-01-01T00:00:00Z", 0),
+            ("2000-02-29T00:00:00Z", 951_782_400),
+            ("2000-03-01T00:00:00Z", 951_868_800),
+            ("2001-09-09T01:46:40.999999Z", 1_000_000_000),
+            ("2026-11-21T11:40:00Z", 1_795_261_200),
+        ] {
+            assert_eq!(seconds(text), Some(expected), "{text}");
+        }
+        for bad in [
+            "",
+            "2026-11-21",
+            "2026-11-21T11:40:00",
+            "2026-11-21T11:40:00+01:00",
+            "2026-13-21T11:40:00Z",
+            "2026-00-21T11:40:00Z",
+            "2026-11-21T25:40:00Z",
+            "0000-01-01T00:00:00Z",
+            "99999999999999999999-01-01T00:00:00Z",
+            "2026-11-21-1T11:40:00Z",
+            "é-é-éTé:é:éZ",
+        ] {
+            assert_eq!(seconds(bad), None, "{bad}");
+        }
+    }
 }

@@ -55,7 +55,7 @@ mod wheel;
 mod tests;
 
 pub use self::{
-    config::{IndexConfig, PolicyConfig, PypiConfig, RouteConfig},
+    config::{IndexConfig, PypiConfig, RouteConfig},
     pypi::{Pypi, SetupError},
     serve::router,
 };

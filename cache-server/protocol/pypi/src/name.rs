@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use cache_core::policy::Pattern;
+
 /// A project's normalised name (PEP 503).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Project(String);
@@ -35,7 +37,7 @@ impl fmt::Display for Project {
 }
 
 /// Lower case, and one dash for each run of `-`, `_` and `.`.
-fn normalised(name: &str) -> String {
+pub(crate) fn normalised(name: &str) -> String {
     let mut normal = String::with_capacity(name.len());
     for character in name.chars() {
         match character {
@@ -47,38 +49,11 @@ fn normalised(name: &str) -> String {
     normal
 }
 
-/// A pattern for normalised names, in which `*` stands for any characters.
-#[derive(Clone, Debug)]
-pub(crate) struct Pattern(Vec<String>);
-
-impl Pattern {
-    /// `None` if no normalised name can fit it.
-    pub(crate) fn parse(pattern: &str) -> Option<Self> {
-        let fits =
-            |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-*".contains(byte);
-        (!pattern.is_empty() && pattern.as_bytes().iter().all(fits))
-            .then(|| Self(pattern.split('*').map(ToOwned::to_owned).collect()))
-    }
-
-    pub(crate) fn fits(&self, project: &Project) -> bool {
-        let Some((first, rest)) = self.0.split_first() else {
-            return false;
-        };
-        let Some(mut name) = project.as_str().strip_prefix(first.as_str()) else {
-            return false;
-        };
-        let Some((last, between)) = rest.split_last() else {
-            return name.is_empty();
-        };
-        for piece in between {
-            // The earliest place leaves most for what follows.
-            let Some(at) = name.find(piece.as_str()) else {
-                return false;
-            };
-            name = &name[at + piece.len()..];
-        }
-        name.ends_with(last.as_str())
-    }
+/// A pattern for normalised names; `None` if none can fit it.
+pub(crate) fn pattern(text: &str) -> Option<Pattern> {
+    let fits =
+        |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-*".contains(byte);
+    (!text.is_empty() && text.as_bytes().iter().all(fits)).then(|| Pattern::new(text))
 }
 
 #[cfg(test)]
@@ -106,9 +81,9 @@ mod tests {
 
     #[test]
     fn a_star_stands_for_any_characters() {
-        let fits = |pattern, name| {
-            let pattern = Pattern::parse(pattern).unwrap();
-            pattern.fits(&Project::parse(name).unwrap())
+        let fits = |text, name| {
+            let project = Project::parse(name).unwrap();
+            pattern(text).unwrap().covers(project.as_str())
         };
         assert!(fits("acme-*", "acme-tools"));
         assert!(fits("acme-*", "Acme.Tools"));
@@ -120,6 +95,6 @@ mod tests {
         assert!(fits("six", "six"));
         assert!(!fits("six", "sixteen"));
         assert!(!fits("a*a", "a"));
-        assert!(Pattern::parse("Acme-*").is_none(), "it would fit nothing");
+        assert!(pattern("Acme-*").is_none(), "it would fit nothing");
     }
 }

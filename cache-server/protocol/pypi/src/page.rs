@@ -17,6 +17,7 @@ use crate::{
     index::Index,
     listing::Listing,
     name::Project,
+    policy,
     pypi::{Inner, Version},
     serve::Done,
 };
@@ -47,7 +48,7 @@ impl Inner {
         let page = self.first(index, project, demand, parts).await?;
         let learned = self.learned(&page).await?;
         let now = self.clock.wall();
-        let withheld = self.policy.withheld(project, &page.listing, now);
+        let withheld = policy::withheld(&self.policy, project, &page.listing, now);
         let edit = Edit {
             index: &page.index,
             project,
@@ -79,7 +80,7 @@ impl Inner {
         demand: Demand,
         parts: &Parts,
     ) -> Result<Page, PypiError> {
-        self.policy.admit(project)?;
+        policy::admit(&self.policy, project)?;
         let mut absent = None;
         for index in self.candidates(index, project) {
             allow(index, parts)?;
@@ -152,7 +153,7 @@ impl Inner {
         let key = key.ok_or(PypiError::NoSuchIndex)?;
         let base = source.url().clone();
         let (project, limit) = (project.clone(), self.config.max_page.0);
-        let class = Class::Index(self.config.freshness());
+        let class = Class::Index(self.config.freshness.into());
         let resource = Resource {
             accept: Some(ACCEPT),
             ..Resource::new("pypi", key, vec![source], class)
@@ -211,7 +212,7 @@ impl Inner {
         let kind = if form.is_json() { "json" } else { "html" };
         let key = index.key(&format!("root/{kind}"));
         let key = key.ok_or(PypiError::NoSuchIndex)?;
-        let class = Class::Index(self.config.freshness());
+        let class = Class::Index(self.config.freshness.into());
         let resource = Resource {
             accept: Some(HeaderValue::from_static(form.content_type())),
             ..Resource::new("pypi", key, vec![source], class)

@@ -3,7 +3,10 @@
 use std::{collections::BTreeSet, fmt, sync::Arc};
 
 use bytes::Bytes;
-use cache_core::{Cache, Clock, Digest, SystemClock};
+use cache_core::{
+    Cache, Clock, Digest, SystemClock,
+    policy::{Pattern, Policy},
+};
 use cache_upstream::{Fetcher, OriginError};
 use quick_cache::{Weighter, sync::Cache as Recent};
 
@@ -12,8 +15,8 @@ use crate::{
     edit::View,
     index::Index,
     listing::Listing,
-    name::{Pattern, Project},
-    policy::Policy,
+    name::{Project, pattern},
+    policy,
 };
 
 /// A package index. Clones share everything.
@@ -119,7 +122,7 @@ impl Pypi {
             indexes.push(Arc::new(made.ok_or(SetupError::Name(name))?));
         }
         let routes = config.routes.iter().map(|route| {
-            let pattern = Pattern::parse(&route.pattern)
+            let pattern = pattern(&route.pattern)
                 .ok_or_else(|| SetupError::Pattern(route.pattern.clone()))?;
             let index = indexes.iter().find(|index| index.name == route.index);
             let index = index.ok_or_else(|| SetupError::Route {
@@ -133,7 +136,7 @@ impl Pypi {
         Ok(Self(Arc::new(Inner {
             fetcher,
             cache: None,
-            policy: Policy::new(&config.policy).map_err(SetupError::Policy)?,
+            policy: policy::new(config.policy.clone()).map_err(SetupError::Policy)?,
             clock: Arc::new(SystemClock::default()),
             routes: routes.collect::<Result<_, _>>()?,
             indexes,
@@ -176,7 +179,10 @@ impl Inner {
     /// The indexes that may be asked for a project, in their order; of one that is named
     /// only that one. None is asked for a name that belongs to another.
     pub(crate) fn candidates(&self, index: Option<&str>, project: &Project) -> Vec<&Arc<Index>> {
-        let owner = self.routes.iter().find(|(route, _)| route.fits(project));
+        let owner = self
+            .routes
+            .iter()
+            .find(|(route, _)| route.covers(project.as_str()));
         let allowed = |it: &&Arc<Index>| owner.is_none_or(|(_, owner)| owner.name == it.name);
         let named = |it: &&Arc<Index>| index.is_none_or(|index| it.name == index);
         self.indexes.iter().filter(allowed).filter(named).collect()

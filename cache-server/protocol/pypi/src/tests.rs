@@ -6,6 +6,7 @@ use axum::{Router, body::Body, http::Request};
 use bytes::Bytes;
 use cache_core::{
     Action, Cache, Digest, Grant, ManualClock, Memory, Outcome, Period, Principal, Size,
+    policy::PolicyConfig,
 };
 use cache_http::{Identity, Served};
 use cache_upstream::{
@@ -18,7 +19,7 @@ use prometheus::Registry;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
-use crate::{IndexConfig, PolicyConfig, Pypi, PypiConfig, RouteConfig, router};
+use crate::{IndexConfig, Pypi, PypiConfig, RouteConfig, router};
 
 mod bad_input;
 mod files;

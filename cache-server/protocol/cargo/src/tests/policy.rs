@@ -1,15 +1,11 @@
 //! What is withheld.
 
 use super::*;
-use crate::{Pattern, PolicyConfig};
 
 const DAY: u64 = 24 * 60 * 60;
 
-fn patterns(names: &[&str]) -> Vec<Pattern> {
-    names
-        .iter()
-        .map(|name| Pattern((*name).to_owned()))
-        .collect()
+fn patterns(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
 }
 
 fn dated(version: &str, day: u64) -> String {

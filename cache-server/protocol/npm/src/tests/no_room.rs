@@ -36,9 +36,14 @@ impl BlobStore for Full {
 }
 
 async fn full() -> Rig {
+    full_under(PolicyConfig::default()).await
+}
+
+async fn full_under(policy: PolicyConfig) -> Rig {
     let (origin, store) = (FakeOrigin::start().await, Memory::default());
     let cache = Cache::new(Arc::new(Full(store.clone())), Arc::new(store.clone()));
-    let config = config(vec![registry("main", &origin, &[])]);
+    let mut config = config(vec![registry("main", &origin, &[])]);
+    config.registries[0].policy = policy;
     Rig::on(cache, origin, store, UpstreamConfig::default(), config)
 }
 
@@ -55,6 +60,31 @@ async fn what_cannot_be_kept_is_passed_on() {
             (tarball.bytes(), tarball.outcome()),
             (&b"tar"[..], Outcome::Miss)
         );
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_kept_is_withheld_all_the_same() {
+    let young = PolicyConfig {
+        min_age: Some(Period::seconds(1)),
+        ..PolicyConfig::default()
+    };
+    let rig = full_under(young).await;
+    let versions: [(&str, &[u8]); 2] = [("1.0.0", b"a"), ("1.1.0", b"b")];
+    let packument = rig.packument("six", &versions);
+    rig.origin.serve("/six", json_page(&packument));
+    for version in ["1.0.0", "1.1.0"] {
+        rig.serve_tarball("six", version, Page::new("b"));
+    }
+    for _ in 0..2 {
+        for reply in [rig.npm("/npm/six").await, rig.pnpm("/npm/six").await] {
+            let versions = reply.json()["versions"].clone();
+            assert!(versions.get("1.0.0").is_none(), "of a year to come");
+            assert!(versions.get("1.1.0").is_some(), "of no date");
+        }
+        let young = rig.pnpm("/npm/six/-/six-1.0.0.tgz").await;
+        assert_eq!(young.status, StatusCode::FORBIDDEN);
+        assert_eq!(rig.pnpm("/npm/six/-/six-1.1.0.tgz").await.bytes(), b"b");
     }
 }
 

@@ -137,6 +137,8 @@ async fn a_configuration_that_cannot_work_is_refused_with_its_field() {
     }
     let error = refused(&|config| config.indexes.push(config.indexes[0].clone()));
     assert_eq!(error, "indexes: there are two of the name main");
+    let error = refused(&|config| config.policy.deny.push("a b".to_owned()));
+    assert!(error.starts_with("policy: "), "{error}");
     for (pattern, to) in [("Acme-*", "main"), ("acme-*", "other")] {
         let error = refused(&|config| {
             config.routes.push(RouteConfig {
@@ -155,7 +157,7 @@ fn the_readmes_configuration_is_one() {
     let (config, _) = config.split_once("```").expect("its end");
     let config: PypiConfig = toml::from_str(config).expect("a configuration");
     assert_eq!(config.indexes.len(), 2);
-    assert_eq!(config.policy.min_age, Period::seconds(7 * 24 * 3600));
+    assert_eq!(config.policy.min_age, Some(Period::seconds(7 * 24 * 3600)));
     assert_eq!(config.max_age, PypiConfig::default().max_age);
     let unknown = toml::from_str::<PypiConfig>("indices = []");
     assert!(

@@ -11,7 +11,7 @@ async fn under(policy: PolicyConfig) -> Setup {
 
 fn week() -> PolicyConfig {
     PolicyConfig {
-        min_age: Period::seconds(7 * DAY),
+        min_age: Some(Period::seconds(7 * DAY)),
         ..PolicyConfig::default()
     }
 }
@@ -107,7 +107,7 @@ async fn what_stays_of_a_page_is_unchanged() {
 #[tokio::test]
 async fn exempt_projects_and_unknown_ages_are_not_withheld() {
     let exempt = PolicyConfig {
-        exempt: vec!["s*".to_owned()],
+        min_age_exempt: vec!["s*".to_owned()],
         ..week()
     };
     let setup = under(exempt).await;
@@ -127,6 +127,7 @@ async fn denied_projects_are_refused_and_asked_of_nobody() {
         (&["seven"], &[], false),
         (&["s*"], &[], true),
         (&[], &["s"], true),
+        (&[], &["S*"], false),
     ] {
         let own = |names: &[&str]| names.iter().map(|it| (*it).to_owned()).collect();
         let setup = under(PolicyConfig {

@@ -82,7 +82,7 @@ async fn no_tunnel_leads_anywhere_else() {
 #[tokio::test]
 async fn hosts_of_no_archive_are_refused_and_our_own_is_served() {
     let server = Harness::new().await;
-    let elsewhere = server.ask("GET http://elsewhere.example/v2/").await;
+    let elsewhere = server.ask("GET http://elsewhere.example/v2/a").await;
     assert_eq!(elsewhere.status, 403, "{elsewhere:?}");
     let port = server.running.data.port();
     for own in ["127.0.0.1", "localhost"] {

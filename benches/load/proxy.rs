@@ -8,6 +8,7 @@ mod squid;
 use std::{fs, net::SocketAddr};
 
 use anyhow::Result;
+use cache_core::Digest;
 
 use crate::{Bench, peer::PeerName};
 
@@ -15,8 +16,9 @@ use crate::{Bench, peer::PeerName};
 pub(crate) trait Proxy: Sync {
     fn name(&self) -> &'static str;
     fn address(&self) -> SocketAddr;
-    /// What stands behind GET to ask it for a path of the origin.
-    fn target(&self, path: &str) -> String;
+    /// What stands behind GET to ask it for a path of the origin, where bytes of this
+    /// digest are.
+    fn target(&self, path: &str, digest: &Digest) -> String;
 }
 
 /// Starts those of the proxies that are asked for.

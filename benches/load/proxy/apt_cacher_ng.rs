@@ -3,6 +3,7 @@
 use std::{fs, net::SocketAddr, path::Path, process::Command};
 
 use anyhow::Result;
+use cache_core::Digest;
 
 use super::Proxy;
 use crate::peer::Process;
@@ -28,6 +29,7 @@ impl AptCacherNg {
             "BindAddress:127.0.0.1".to_owned(),
             "SocketPath:".to_owned(),
             "PidFile:".to_owned(),
+            "AllowUserPorts:0".to_owned(),
             "ForeGround=1".to_owned(),
         ]);
         Ok(Self {
@@ -47,7 +49,7 @@ impl Proxy for AptCacherNg {
         self.address
     }
 
-    fn target(&self, path: &str) -> String {
+    fn target(&self, path: &str, _: &Digest) -> String {
         format!("http://{}{path}", self.origin)
     }
 }

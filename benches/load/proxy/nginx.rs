@@ -3,6 +3,7 @@
 use std::{fs, net::SocketAddr, path::Path, process::Command};
 
 use anyhow::Result;
+use cache_core::Digest;
 
 use super::Proxy;
 use crate::peer::Process;
@@ -74,7 +75,7 @@ impl Proxy for NginxProxy {
         self.address
     }
 
-    fn target(&self, path: &str) -> String {
+    fn target(&self, path: &str, _: &Digest) -> String {
         path.to_owned()
     }
 }

@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, path::Path};
 
 use anyhow::Result;
+use cache_core::Digest;
 use cache_tests::TestServer;
 
 use super::Proxy;
@@ -36,8 +37,9 @@ impl Proxy for Ours {
         self.address
     }
 
-    fn target(&self, path: &str) -> String {
-        format!("/t/http/{}{path}", self.origin)
+    fn target(&self, path: &str, digest: &Digest) -> String {
+        let pin = digest.hex();
+        format!("/t/http/{}{path}?cachalot-sha256={pin}", self.origin)
     }
 }
 

@@ -4,6 +4,7 @@
 use std::{fs, net::SocketAddr, path::Path, process::Command};
 
 use anyhow::Result;
+use cache_core::Digest;
 
 use super::Proxy;
 use crate::peer::Process;
@@ -52,7 +53,7 @@ impl Proxy for Squid {
         self.address
     }
 
-    fn target(&self, path: &str) -> String {
+    fn target(&self, path: &str, _: &Digest) -> String {
         format!("http://{}{path}", self.origin)
     }
 }

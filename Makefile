@@ -9,7 +9,7 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 BUILD_PACKAGES := build-essential libclang-dev
 # What the tests drive or break things with; the client roots are made by
 # debootstrap on first use.
-TEST_PACKAGES := $(BUILD_PACKAGES) ca-certificates curl debootstrap python3 strace xz-utils
+TEST_PACKAGES := $(BUILD_PACKAGES) ca-certificates curl debootstrap python3 python3-venv strace xz-utils
 
 .PHONY: serve test ci fmt clippy deny bench build-packages test-packages
 

@@ -11,7 +11,7 @@ use axum::{
 };
 use cache_apt::Apt;
 use cache_core::{Action, Outcome, Tier};
-use cache_http::{Class, Identity, Op, Refusal, Served};
+use cache_http::{CHALLENGE, Class, Identity, Op, Refusal, Served};
 use cache_upstream::{Error, Fetcher};
 use http::{HeaderValue, Method, StatusCode, Version, header, uri::Authority};
 use hyper_util::rt::TokioIo;
@@ -148,22 +148,15 @@ fn refuse(refusal: Refusal) -> Response {
         Refusal::Forbidden => text(StatusCode::FORBIDDEN, "this is not for you\n"),
         Refusal::Unauthenticated => {
             let mut response = text(StatusCode::UNAUTHORIZED, "who are you?\n");
-            let challenge = HeaderValue::from_static("Basic realm=\"Cachalot\"");
-            response
-                .headers_mut()
-                .insert(header::WWW_AUTHENTICATE, challenge);
+            let headers = response.headers_mut();
+            headers.insert(header::WWW_AUTHENTICATE, CHALLENGE);
             response
         }
     }
 }
 
 fn unreachable(error: &Error) -> Response {
-    let status = match error {
-        Error::Unavailable { status, .. } => *status,
-        Error::Offline => StatusCode::GATEWAY_TIMEOUT,
-        Error::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
-    };
-    text(status, "the host is not reached\n")
+    text(error.status(), "the host is not reached\n")
 }
 
 fn text(status: StatusCode, body: &'static str) -> Response {

@@ -138,11 +138,7 @@ fn unmarked(method: &Method, outcome: Outcome) -> Served {
     Served {
         protocol: "none",
         class: Class::Other,
-        op: match *method {
-            Method::PUT | Method::POST | Method::PATCH => Op::Put,
-            Method::DELETE => Op::Delete,
-            _ => Op::Get,
-        },
+        op: Op::of(method),
         outcome,
         tier: Tier::None,
     }

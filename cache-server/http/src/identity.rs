@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use cache_core::{Action, Principal};
-use http::Extensions;
+use http::{Extensions, HeaderValue};
 
 /// What the [`Authenticated`](crate::Authenticated) layer found out. Every request
 /// that passed it has one in its extensions.
@@ -52,6 +52,9 @@ impl Identity {
         }
     }
 }
+
+/// `WWW-Authenticate` of a 401: how one may say who one is (RFC 9110, 11.6.1).
+pub const CHALLENGE: HeaderValue = HeaderValue::from_static("Basic realm=\"Cachalot\"");
 
 /// Why someone may not do what they ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -32,7 +32,7 @@ pub use self::{
         Rights, Token, TokenHash,
     },
     body::{incoming, outgoing},
-    identity::{Identity, Refusal},
+    identity::{CHALLENGE, Identity, Refusal},
     measured::{Measured, MeasuredBody, MeasuredService},
     reply::{BlobReply, Reply},
     request_id::{Numbered, NumberedService, RequestId},

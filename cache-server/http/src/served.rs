@@ -2,6 +2,7 @@
 
 use axum::response::Response;
 use cache_core::{Outcome, Tier};
+use http::Method;
 
 /// What a request came to, in words that every protocol shares. A handler puts it
 /// on its response; [`Measured`](crate::Measured) counts it and tells the client.
@@ -78,6 +79,16 @@ pub enum Op {
 }
 
 impl Op {
+    /// What a method does if nothing more is known of the request.
+    #[must_use]
+    pub const fn of(method: &Method) -> Self {
+        match *method {
+            Method::PUT | Method::POST | Method::PATCH => Self::Put,
+            Method::DELETE => Self::Delete,
+            _ => Self::Get,
+        }
+    }
+
     /// The metric label.
     #[must_use]
     pub const fn label(self) -> &'static str {

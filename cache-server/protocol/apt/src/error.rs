@@ -3,7 +3,7 @@
 
 use axum::{body::Body, response::Response};
 use cache_core::Outcome;
-use cache_http::Refusal;
+use cache_http::{CHALLENGE, Refusal};
 use cache_upstream::Refused;
 use http::{HeaderValue, StatusCode, header};
 
@@ -115,8 +115,7 @@ impl AptError {
                 headers.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
             }
             Self::Unauthenticated => {
-                let challenge = HeaderValue::from_static("Basic realm=\"Cachalot\"");
-                headers.insert(header::WWW_AUTHENTICATE, challenge);
+                headers.insert(header::WWW_AUTHENTICATE, CHALLENGE);
             }
             _ => {}
         }

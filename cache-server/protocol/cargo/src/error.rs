@@ -5,7 +5,7 @@ use std::fmt;
 
 use axum::{body::Body, response::Response};
 use cache_core::Outcome;
-use cache_http::Refusal;
+use cache_http::{CHALLENGE, Refusal};
 use cache_upstream::Refused;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
@@ -141,4 +141,3 @@ impl CargoError {
 }
 
 pub(crate) const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
-const CHALLENGE: HeaderValue = HeaderValue::from_static("Basic realm=\"Cachalot\"");

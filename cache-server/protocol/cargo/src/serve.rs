@@ -63,7 +63,7 @@ async fn serve(State(cargo): State<Cargo>, request: Request) -> Response {
     let served = Served {
         protocol: PROTOCOL,
         class,
-        op: op(&parts.method),
+        op: Op::of(&parts.method),
         outcome: answer.outcome,
         tier: answer.tier,
     };
@@ -98,13 +98,5 @@ fn refuse(error: &CargoError) -> Answer {
         response: error.response(),
         outcome: error.outcome(),
         tier: Tier::None,
-    }
-}
-
-const fn op(method: &Method) -> Op {
-    match *method {
-        Method::GET | Method::HEAD => Op::Get,
-        Method::DELETE => Op::Delete,
-        _ => Op::Put,
     }
 }

@@ -2,7 +2,7 @@
 
 use axum::{body::Body, response::Response};
 use cache_core::Outcome;
-use cache_http::Refusal;
+use cache_http::{CHALLENGE, Refusal};
 use cache_upstream::Refused;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
@@ -100,4 +100,3 @@ impl FileError {
 }
 
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
-const CHALLENGE: HeaderValue = HeaderValue::from_static("Basic realm=\"Cachalot\"");

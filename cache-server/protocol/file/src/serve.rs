@@ -50,7 +50,7 @@ async fn serve(State(files): State<Files>, request: Request) -> Response {
     let served = cache_http::Served {
         protocol: PROTOCOL,
         class,
-        op: op(&parts.method),
+        op: Op::of(&parts.method),
         outcome: answer.outcome,
         tier: answer.tier,
     };
@@ -92,13 +92,5 @@ const fn class(wanted: &Wanted) -> Class {
     match wanted.pin {
         Some(_) => Class::Immutable,
         None => Class::Index,
-    }
-}
-
-const fn op(method: &Method) -> Op {
-    match *method {
-        Method::GET | Method::HEAD => Op::Get,
-        Method::DELETE => Op::Delete,
-        _ => Op::Put,
     }
 }

@@ -4,7 +4,7 @@
 
 use axum::{body::Body, response::Response};
 use cache_core::Outcome;
-use cache_http::Refusal;
+use cache_http::{CHALLENGE, Refusal};
 use cache_upstream::Refused;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
@@ -136,5 +136,3 @@ impl NpmError {
 }
 
 pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json");
-
-const CHALLENGE: HeaderValue = HeaderValue::from_static("Basic realm=\"Cachalot\"");

@@ -40,7 +40,7 @@ async fn serve(State(npm): State<Npm>, request: Request) -> Response {
             let (class, op) = kind(&endpoint);
             (class, op, npm.answer(endpoint, request).await)
         }
-        Err(error) => (Class::Other, unrouted(&method), Err(error)),
+        Err(error) => (Class::Other, Op::of(&method), Err(error)),
     };
     let answer = result.unwrap_or_else(|error| refuse(&error));
     let mut response = answer.response;
@@ -103,14 +103,5 @@ fn kind(endpoint: &Endpoint) -> (Class, Op) {
         Endpoint::Passed(Passed::Ping) => (Class::Other, Op::Ping),
         Endpoint::Passed(Passed::Search(_)) => (Class::Other, Op::List),
         Endpoint::Passed(Passed::Whoami | Passed::Audit(_)) => (Class::Other, Op::Get),
-    }
-}
-
-/// The verb of a request whose URL means nothing here.
-fn unrouted(method: &Method) -> Op {
-    match *method {
-        Method::GET | Method::HEAD => Op::Get,
-        Method::DELETE => Op::Delete,
-        _ => Op::Put,
     }
 }

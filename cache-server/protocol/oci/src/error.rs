@@ -5,6 +5,7 @@
 
 use axum::{body::Body, response::Response};
 use cache_core::{Digest, DigestError, Error};
+use cache_http::CHALLENGE;
 use http::{HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 
@@ -205,5 +206,3 @@ impl OciError {
 
 /// The media type of everything here that is not a manifest or a blob.
 pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json");
-
-const CHALLENGE: HeaderValue = HeaderValue::from_static("Basic realm=\"Cachalot\"");

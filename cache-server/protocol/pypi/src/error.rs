@@ -4,7 +4,7 @@
 
 use axum::{body::Body, response::Response};
 use cache_core::Outcome;
-use cache_http::Refusal;
+use cache_http::{CHALLENGE, Refusal};
 use cache_upstream::{Error, Refused};
 use http::{HeaderValue, StatusCode, header};
 
@@ -141,5 +141,3 @@ impl PypiError {
         response
     }
 }
-
-const CHALLENGE: HeaderValue = HeaderValue::from_static("Basic realm=\"Cachalot\"");

@@ -3,14 +3,22 @@
 use std::{
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, ensure};
+
+/// How long a mount may be in use after its users are gone.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A mounted folder, unmounted when dropped.
 #[derive(Debug)]
 pub struct Mount {
     path: PathBuf,
+    /// The file that it is in, if it is in one.
+    image: Option<PathBuf>,
+    /// Mounts upon each other at `path`.
+    layers: usize,
 }
 
 impl Mount {
@@ -41,8 +49,15 @@ impl Mount {
             // As after a power cut; its status tells of repairs as well.
             eprintln!("{error:#}");
         }
+        // Another test's namespace may begin at any time with a copy of this mount,
+        // and would keep the file system alive; below a shared mount, its copy goes
+        // when ours goes.
+        let mut mount = Self::make(path, &["--bind", &text(path)])?;
+        run("mount", &["--make-shared", &text(path)])?;
         let options = "loop,errors=remount-ro";
-        Self::make(path, &["-t", "ext4", "-o", options, &text(image)])
+        mount.add(&["-t", "ext4", "-o", options, &text(image)])?;
+        mount.image = Some(image.to_owned());
+        Ok(mount)
     }
 
     /// A second view of a folder, put over what is at `path`, through which nothing
@@ -80,21 +95,69 @@ impl Mount {
 
     fn make(path: &Path, what: &[&str]) -> Result<Self> {
         std::fs::create_dir_all(path)?;
-        run("mount", &[what, &[&text(path)]].concat())?;
-        Ok(Self {
+        let mut mount = Self {
             path: path.to_owned(),
+            image: None,
+            layers: 0,
+        };
+        mount.add(what)?;
+        Ok(mount)
+    }
+
+    fn add(&mut self, what: &[&str]) -> Result<()> {
+        run("mount", &[what, &[&text(&self.path)]].concat())?;
+        self.layers += 1;
+        Ok(())
+    }
+
+    /// Unmounts it, once the last file of a killed process is closed: the kernel does
+    /// that a moment after the process is gone. Mounted again before, an image would
+    /// be the file system that broke, and not what a disk would keep of it.
+    ///
+    /// # Errors
+    /// If it stays in use.
+    pub fn unmount(mut self) -> Result<()> {
+        self.release()
+    }
+
+    fn release(&mut self) -> Result<()> {
+        let path = text(&self.path);
+        for _ in 0..std::mem::take(&mut self.layers) {
+            let unmounted = soon(|| run("umount", &[&path]).map(drop));
+            if unmounted.is_err() {
+                // Out of the way at least.
+                run("umount", &["-l", &path])?;
+                return unmounted;
+            }
+        }
+        let Some(image) = self.image.take() else {
+            return Ok(());
+        };
+        soon(|| {
+            let users = run("losetup", &["-j", &text(&image)])?;
+            ensure!(users.trim().is_empty(), "mounted elsewhere: {users}");
+            Ok(())
         })
     }
 }
 
 impl Drop for Mount {
     fn drop(&mut self) {
-        let path = text(&self.path);
-        // Lazily if somebody still looks into it: it must not stay behind.
-        if run("umount", &[&path]).is_err()
-            && let Err(error) = run("umount", &["-l", &path])
-        {
-            eprintln!("{path} stays mounted: {error:#}");
+        if let Err(error) = self.release() {
+            eprintln!("{} is still in use: {error:#}", self.path.display());
+        }
+    }
+}
+
+/// Tries again for as long as a mount may be in use after its users are gone.
+fn soon(attempt: impl Fn() -> Result<()>) -> Result<()> {
+    let start = Instant::now();
+    loop {
+        match attempt() {
+            Err(_) if start.elapsed() < PATIENCE => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            ended => return ended,
         }
     }
 }

@@ -114,7 +114,7 @@ impl TestServer {
         assert!(
             self.wait_ready(Duration::from_secs(30)),
             "not ready: {}",
-            self.log()
+            self.last_words()
         );
     }
 
@@ -223,7 +223,7 @@ impl TestServer {
             assert!(
                 start.elapsed() < Duration::from_secs(40),
                 "it does not stop: {}",
-                self.log()
+                self.last_words()
             );
             std::thread::sleep(Duration::from_millis(10));
         }
@@ -293,6 +293,14 @@ impl TestServer {
         std::fs::read_to_string(self.log_path()).unwrap_or_default()
     }
 
+    /// The end of it, short enough that what went wrong stays in sight.
+    fn last_words(&self) -> String {
+        let log = self.log();
+        let mut lines: Vec<&str> = log.lines().rev().take(30).collect();
+        lines.reverse();
+        lines.join("\n")
+    }
+
     fn log_path(&self) -> PathBuf {
         self.data.with_extension("log")
     }
@@ -302,7 +310,7 @@ impl Drop for TestServer {
     fn drop(&mut self) {
         self.kill();
         if std::thread::panicking() {
-            eprintln!("--- the server's log ---\n{}", self.log());
+            eprintln!("--- the end of the server's log ---\n{}", self.last_words());
         }
     }
 }

@@ -43,8 +43,16 @@ impl Packages {
         self.server.stop();
         let hidden = "mount --bind /dev/null /etc/resolv.conf && \
                       mount --bind /dev/null /etc/hosts && exec \"$@\"";
-        self.server
-            .wrap(&["unshare", "-m", "sh", "-c", hidden, "sh"]);
+        self.server.wrap(&[
+            "unshare",
+            "-m",
+            "--propagation",
+            "slave",
+            "sh",
+            "-c",
+            hidden,
+            "sh",
+        ]);
         self.server.restart();
     }
 

@@ -100,7 +100,7 @@ impl Power {
         for client in pushing {
             self.clients.push(client.await?);
         }
-        drop(powered);
+        powered.unmount()?;
         // With what the journal brings back.
         self.mount = Some(mount(self.folder.path())?);
         Ok(())

@@ -7,7 +7,7 @@ use http::{HeaderValue, Method, Uri, request, response};
 use serde::{Deserialize, Serialize};
 use tracing::Level;
 
-use crate::{Identity, Served, request_id, trace};
+use crate::{Client, Identity, Package, Served, request_id, trace};
 
 /// Which requests get a line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
@@ -33,6 +33,7 @@ impl AccessLog {
             traceparent: request.headers.get("traceparent").cloned(),
             request_id: None,
             identity: None,
+            package: None,
         })
     }
 
@@ -41,12 +42,16 @@ impl AccessLog {
             return;
         }
         let asked = &line.asked;
+        let package = asked.package.as_ref();
         tracing::info!(
             target: "access",
             method = %line.method,
             path = asked.uri.path(),
             status = line.status,
             protocol = line.served.protocol,
+            client = line.client.label(),
+            package = package.map(|it| &*it.name),
+            version = package.and_then(|it| it.version.as_deref()),
             outcome = line.served.outcome.label(),
             tier = line.served.tier.label(),
             sent_bytes = line.sent,
@@ -66,6 +71,7 @@ pub(crate) struct Asked {
     traceparent: Option<HeaderValue>,
     request_id: Option<HeaderValue>,
     identity: Option<Identity>,
+    package: Option<Package>,
 }
 
 impl Asked {
@@ -73,11 +79,11 @@ impl Asked {
     pub(crate) fn answered(&mut self, response: &response::Parts) {
         self.request_id = response.headers.get(request_id::X_REQUEST_ID).cloned();
         self.identity = response.extensions.get().cloned();
+        self.package = response.extensions.get().cloned();
     }
 
     fn principal(&self) -> Option<&str> {
-        let identity = self.identity.as_ref()?;
-        Some(identity.known().map_or("rejected", |known| &known.name))
+        self.identity.as_ref().map(Identity::name)
     }
 }
 
@@ -87,6 +93,7 @@ pub(crate) struct Line<'a> {
     pub(crate) method: &'a Method,
     pub(crate) status: u16,
     pub(crate) served: Served,
+    pub(crate) client: Client,
     pub(crate) sent: u64,
     pub(crate) received: u64,
     pub(crate) duration: Duration,

@@ -5,14 +5,14 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use cache_core::{Outcome, Tier};
-use http::{Method, StatusCode, request, response};
+use http::{Method, StatusCode, Uri, request, response};
 
 use crate::{
-    Class, Op, Served,
+    Class, Client, Identity, Op, PastRequest, Served,
     access_log::{Asked, Line},
     measured::Shared,
 };
@@ -28,6 +28,9 @@ pub(crate) struct Exchange {
     started: Instant,
     first_byte: Option<Duration>,
     method: Method,
+    uri: Uri,
+    client: Client,
+    identity: Option<Identity>,
     status: u16,
     served: Option<Served>,
     sent: u64,
@@ -48,6 +51,9 @@ impl Exchange {
             started: Instant::now(),
             first_byte: None,
             method: request.method.clone(),
+            uri: request.uri.clone(),
+            client: Client::of(&request.headers),
+            identity: None,
             status: CLIENT_CLOSED,
             served: None,
             sent: 0,
@@ -62,6 +68,7 @@ impl Exchange {
         let marked = response.extensions.get().copied();
         let served = judge(marked, &self.method, response.status);
         self.served = Some(served);
+        self.identity = response.extensions.get().cloned();
         if let Some(asked) = &mut self.asked {
             asked.answered(response);
         }
@@ -100,17 +107,26 @@ impl Drop for Exchange {
 
         let metrics = &self.shared.metrics;
         metrics.in_flight.dec();
-        metrics.requests(served).inc();
+        metrics.requests(served, self.client).inc();
         metrics.observe(served, whole, self.first_byte);
         if received > 0 {
             metrics.request_bytes(served).inc_by(received);
         }
+        self.shared.recent.remember(PastRequest {
+            path: self.uri.path().into(),
+            ended: SystemTime::now(),
+            client: self.client,
+            identity: self.identity.take(),
+            status: self.status,
+            outcome: served.outcome,
+        });
         if let Some(asked) = self.asked.take() {
             self.shared.access_log.write(&Line {
                 asked,
                 method: &self.method,
                 status: self.status,
                 served,
+                client: self.client,
                 sent: self.sent,
                 received,
                 duration: whole,

@@ -27,6 +27,11 @@ impl Identity {
         extensions.get().cloned().unwrap_or(Self::Rejected)
     }
 
+    /// Their name, for logs.
+    pub(crate) fn name(&self) -> &str {
+        self.known().map_or("rejected", |known| &known.name)
+    }
+
     /// Who asks, if they may do `action` to `name`.
     ///
     /// # Errors

@@ -12,6 +12,7 @@ mod access_log;
 mod auth;
 mod body;
 mod cache_status;
+mod client;
 mod conditional;
 mod exchange;
 mod identity;
@@ -19,11 +20,14 @@ mod linger;
 mod measured;
 mod metrics;
 mod multipart;
+mod package;
 mod range;
+mod recent;
 mod reply;
 mod request_id;
 mod served;
 mod trace;
+mod verbatim;
 
 pub use self::{
     access_log::AccessLog,
@@ -32,9 +36,13 @@ pub use self::{
         Rights, Token, TokenHash,
     },
     body::{incoming, outgoing},
+    client::Client,
     identity::{CHALLENGE, Identity, Refusal},
     measured::{Measured, MeasuredBody, MeasuredService},
+    package::Package,
+    recent::{PastRequest, Recent},
     reply::{BlobReply, Reply},
     request_id::{Numbered, NumberedService, RequestId},
     served::{Class, Op, Served},
+    verbatim::Verbatim,
 };

@@ -20,7 +20,7 @@ use prometheus::Registry;
 use tower::{Layer, Service};
 
 use crate::{
-    AccessLog,
+    AccessLog, Recent,
     cache_status::{self, CACHE_STATUS},
     exchange::Exchange,
     linger::Lingering,
@@ -39,6 +39,7 @@ pub struct Measured(Arc<Shared>);
 pub(crate) struct Shared {
     pub(crate) metrics: Metrics,
     pub(crate) access_log: AccessLog,
+    pub(crate) recent: Recent,
 }
 
 impl Measured {
@@ -51,7 +52,14 @@ impl Measured {
         Ok(Self(Arc::new(Shared {
             metrics,
             access_log,
+            recent: Recent::default(),
         })))
+    }
+
+    /// The last requests that were counted.
+    #[must_use]
+    pub fn recent(&self) -> Recent {
+        self.0.recent.clone()
     }
 }
 

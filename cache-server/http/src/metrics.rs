@@ -7,7 +7,7 @@ use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
 };
 
-use crate::{Class, Op, Served};
+use crate::{Class, Client, Op, Served};
 
 /// More protocols than there are; past them, one child is counted for all.
 const MAX_PROTOCOLS: usize = 32;
@@ -62,7 +62,7 @@ impl Metrics {
             requests: counter(
                 "cachalot_requests_total",
                 "Requests by what they came to.",
-                &["protocol", "class", "op", "outcome", "tier"],
+                &["protocol", "client", "class", "op", "outcome", "tier"],
             )?,
             response_bytes: counter(
                 "cachalot_response_bytes_total",
@@ -90,15 +90,17 @@ impl Metrics {
     }
 
     /// The counter of requests like this one.
-    pub(crate) fn requests(&self, served: Served) -> &IntCounter {
+    pub(crate) fn requests(&self, served: Served, client: Client) -> &IntCounter {
         let protocol = self.protocol(served.protocol);
         let at = ((served.class as usize * OPS + served.op as usize) * OUTCOMES
             + served.outcome as usize)
             * TIERS
             + served.tier as usize;
-        protocol.requests[at].get_or_init(|| {
+        let children = protocol.requests[client as usize].get_or_init(Protocol::children);
+        children[at].get_or_init(|| {
             self.requests.with_label_values(&[
                 protocol.name,
+                client.label(),
                 served.class.label(),
                 served.op.label(),
                 served.outcome.label(),
@@ -159,7 +161,8 @@ impl fmt::Debug for Metrics {
 /// The children of one protocol.
 struct Protocol {
     name: &'static str,
-    requests: Box<[OnceLock<IntCounter>]>,
+    /// By client; most kinds of client never speak most protocols.
+    requests: [OnceLock<Box<[OnceLock<IntCounter>]>>; Client::COUNT],
     response_bytes: [OnceLock<IntCounter>; TIERS],
     request_bytes: OnceLock<IntCounter>,
     times: [OnceLock<Times>; OPS],
@@ -172,13 +175,17 @@ struct Times {
 
 impl Protocol {
     fn new(name: &'static str) -> Self {
-        let children = CLASSES * OPS * OUTCOMES * TIERS;
         Self {
             name,
-            requests: (0..children).map(|_| OnceLock::new()).collect(),
+            requests: [const { OnceLock::new() }; Client::COUNT],
             response_bytes: [const { OnceLock::new() }; TIERS],
             request_bytes: OnceLock::new(),
             times: [const { OnceLock::new() }; OPS],
         }
+    }
+
+    fn children() -> Box<[OnceLock<IntCounter>]> {
+        let children = CLASSES * OPS * OUTCOMES * TIERS;
+        (0..children).map(|_| OnceLock::new()).collect()
     }
 }

@@ -61,8 +61,7 @@ impl Bench {
     }
 }
 
-const HIT_LABELS: &str =
-    "class=\"immutable\",op=\"get\",outcome=\"hit\",protocol=\"oci\",tier=\"disk\"";
+const HIT_LABELS: &str = "class=\"immutable\",client=\"other\",op=\"get\",outcome=\"hit\",protocol=\"oci\",tier=\"disk\"";
 
 fn marked(served: Served, body: Body) -> Response<Body> {
     let mut response = Response::new(body);
@@ -155,7 +154,7 @@ async fn an_unmarked_response_is_judged_by_its_status() {
         *response.status_mut() = status;
         bench.ask("", response).await;
         bench.assert_counted(&format!(
-            "class=\"other\",op=\"get\",outcome=\"{outcome}\",protocol=\"none\",tier=\"none\""
+            "class=\"other\",client=\"other\",op=\"get\",outcome=\"{outcome}\",protocol=\"none\",tier=\"none\""
         ));
     }
 }
@@ -171,7 +170,7 @@ async fn a_client_that_leaves_before_the_answer_is_counted_too() {
         .unwrap();
     drop(service.call(request));
     bench.assert_counted(
-        "class=\"other\",op=\"put\",outcome=\"error\",protocol=\"none\",tier=\"none\"",
+        "class=\"other\",client=\"other\",op=\"put\",outcome=\"error\",protocol=\"none\",tier=\"none\"",
     );
 }
 
@@ -198,11 +197,16 @@ fn protocols_past_the_table_share_one_child() {
     let metrics = Metrics::register(&registry).unwrap();
     for number in 0..100 {
         let protocol = String::leak(format!("p{number}"));
-        metrics.requests(Served { protocol, ..HIT }).inc();
+        metrics
+            .requests(Served { protocol, ..HIT }, crate::Client::Other)
+            .inc();
     }
     let other = Served {
         protocol: "p99",
         ..HIT
     };
-    assert_eq!(metrics.requests(other).get(), 100 - 31);
+    assert_eq!(
+        metrics.requests(other, crate::Client::Other).get(),
+        100 - 31
+    );
 }

@@ -15,7 +15,7 @@ pub mod tool;
 pub use self::{
     mount::Mount,
     outcomes::Outcomes,
-    project::{Build, Built, Project},
+    project::{Build, Built, Packages, Project},
     registry::{Image, Refused, Registry},
     root::Root,
     server::TestServer,

@@ -5,6 +5,7 @@ use std::{
     collections::BTreeMap,
     fmt::Write as _,
     fs,
+    net::IpAddr,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     time::{SystemTime, UNIX_EPOCH},
@@ -100,6 +101,23 @@ pub struct Build<'a> {
     pub variant: Option<&'a str>,
     /// Whether a cache is imported and exported.
     pub cached: bool,
+    /// Where RUN steps have their packages from.
+    pub packages: Packages,
+}
+
+/// Where the RUN steps of a build have their packages from.
+#[derive(Clone, Copy, Debug)]
+pub enum Packages {
+    /// Where this machine has its own.
+    OfThisMachine,
+    /// From a cache that is called [`Packages::NAME`], and from nowhere else: no other
+    /// name leads anywhere. Index addresses are build arguments; apt is told of a proxy.
+    Cached {
+        /// Where the name leads.
+        address: IpAddr,
+        /// Its port, a part of the indexes' URLs.
+        port: u16,
+    },
 }
 
 /// A build that succeeded.
@@ -184,10 +202,13 @@ impl Project {
             Some(compose) => self.compose_script(compose, build)?,
             None => self.buildx_script(build)?,
         };
-        let run = Run::default()
+        let mut run = Run::default()
             .with_docker(state)
             .with_bind(self.copy.path(), "/project")
             .with_bind(out.path(), "/out");
+        if let Packages::Cached { .. } = build.packages {
+            run = run.without_names();
+        }
         root.shell(&run, &script)
             .map_err(|error| error.context(said(out.path())))
             .with_context(|| format!("build of {} with {build:?}", self.name))?;
@@ -218,6 +239,9 @@ impl Project {
                 "docker buildx build --progress rawjson --network host --push".to_owned();
             for (name, value) in arguments(image, build)? {
                 write!(command, " --build-arg '{name}={value}'")?;
+            }
+            if let Some(host) = build.packages.host() {
+                write!(command, " --add-host {host}")?;
             }
             let latest = vec!["latest".to_owned()];
             for tag in if image.tags.is_empty() {
@@ -256,11 +280,23 @@ impl Project {
             let lines: Vec<&str> = text.lines().filter(|line| !is_cache(line)).collect();
             fs::write(&file, lines.join("\n"))?;
         }
+        let mut files = format!("-f {}", compose.file);
+        if let Some(host) = build.packages.host() {
+            // Compose has no flag for it.
+            let hosts =
+                |service| format!("  {service}: {{build: {{extra_hosts: [\"{host}\"]}}}}\n");
+            let services: String = compose.services.iter().map(hosts).collect();
+            fs::write(
+                self.copy.path().join("hosts.yaml"),
+                format!("services:\n{services}"),
+            )?;
+            files += " -f hosts.yaml";
+        }
         let mut command = format!(
-            "cd /project; REGISTRY={} docker compose --progress plain -f {} build --push",
-            build.registry, compose.file
+            "cd /project; REGISTRY={} docker compose --progress plain {files} build --push",
+            build.registry
         );
-        for argument in host_arguments()? {
+        for argument in build.packages.arguments()? {
             write!(command, " --build-arg '{argument}'")?;
         }
         let repository = |service: &String| compose.repositories.replace("{service}", service);
@@ -278,11 +314,42 @@ fn arguments(image: &ImageRecipe, build: Build<'_>) -> Result<BTreeMap<String, S
         arguments.extend(values.with_context(|| format!("no {variant}"))?.clone());
     }
     arguments.insert("REGISTRY".to_owned(), build.registry.to_owned());
-    for argument in host_arguments()? {
+    for argument in build.packages.arguments()? {
         let (name, value) = argument.split_once('=').context("NAME=VALUE")?;
         arguments.insert(name.to_owned(), value.to_owned());
     }
     Ok(arguments)
+}
+
+impl Packages {
+    /// What a cache is called in builds. It stands in index addresses, and so in cache
+    /// keys; the address that it leads to does not.
+    pub const NAME: &str = "cachalot";
+
+    /// The build arguments, as `NAME=VALUE`.
+    fn arguments(self) -> Result<Vec<String>> {
+        let Self::Cached { port, .. } = self else {
+            return host_arguments();
+        };
+        let (name, url) = (Self::NAME, format!("http://{}:{port}", Self::NAME));
+        let arguments = [
+            format!("http_proxy={url}"),
+            format!("no_proxy={name}"),
+            format!("PIP_INDEX_URL={url}/pypi/simple/"),
+            format!("PIP_TRUSTED_HOST={name}"),
+            format!("UV_DEFAULT_INDEX={url}/pypi/simple/"),
+            format!("NPM_CONFIG_REGISTRY={url}/npm/"),
+        ];
+        Ok(arguments.to_vec())
+    }
+
+    /// `name:address`, for the container's hosts file.
+    fn host(self) -> Option<String> {
+        match self {
+            Self::OfThisMachine => None,
+            Self::Cached { address, .. } => Some(format!("{}:{address}", Self::NAME)),
+        }
+    }
 }
 
 /// This machine's proxies and package indexes.

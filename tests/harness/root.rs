@@ -20,6 +20,7 @@ pub struct Run {
     docker: Option<PathBuf>,
     binds: Vec<String>,
     registries: Vec<String>,
+    nameless: bool,
 }
 
 impl Root {
@@ -70,6 +71,9 @@ impl Root {
         for registry in &run.registries {
             words.args(["--registry", registry]);
         }
+        if run.nameless {
+            words.arg("--no-names");
+        }
         words.arg("--").args(command).stdin(Stdio::null());
         words
             .output()
@@ -99,6 +103,13 @@ impl Run {
     #[must_use]
     pub fn with_bind(mut self, host: &Path, at: &str) -> Self {
         self.binds.push(format!("{}:{at}", host.display()));
+        self
+    }
+
+    /// Where no name leads anywhere but those of a hosts file.
+    #[must_use]
+    pub const fn without_names(mut self) -> Self {
+        self.nameless = true;
         self
     }
 

@@ -4,11 +4,13 @@
 use std::{fmt, io::Write as _};
 
 use anyhow::{Context, Result, ensure};
-use cache_tests::{Build, Built, Outcomes, Project, Registry, Root, TestServer, root::push_base};
+use cache_tests::{
+    Build, Built, Outcomes, Packages, Project, Registry, Root, TestServer, root::push_base,
+};
 use parking_lot::Mutex;
 
 /// Two cores: builds beside each other would tell nothing about time.
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+pub(crate) static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// What was measured so far, printed whole after every project.
 static TABLE: Mutex<Vec<Row>> = Mutex::new(Vec::new());
@@ -162,6 +164,7 @@ impl<'a> Story<'a> {
                 registry: &registry,
                 variant,
                 cached,
+                packages: Packages::OfThisMachine,
             },
         )?;
         for tag in &built.pushed {

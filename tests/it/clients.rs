@@ -5,7 +5,7 @@ use std::fs;
 
 use anyhow::{Context, Result, ensure};
 use cache_tests::{
-    Build, Outcomes, Project, Root, Steps, TestServer,
+    Build, Outcomes, Packages, Project, Root, Steps, TestServer,
     root::{Run, push_base},
 };
 use reqwest::header::HeaderMap;
@@ -387,6 +387,7 @@ impl Clients {
             registry: &registry,
             variant: None,
             cached: true,
+            packages: Packages::OfThisMachine,
         };
         for _ in 0..2 {
             let empty = tempfile::tempdir()?;

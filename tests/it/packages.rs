@@ -38,24 +38,6 @@ impl Packages {
         }
     }
 
-    /// Starts the server again where no name leads anywhere.
-    fn cut_off(&mut self) {
-        self.server.stop();
-        let hidden = "mount --bind /dev/null /etc/resolv.conf && \
-                      mount --bind /dev/null /etc/hosts && exec \"$@\"";
-        self.server.wrap(&[
-            "unshare",
-            "-m",
-            "--propagation",
-            "slave",
-            "sh",
-            "-c",
-            hidden,
-            "sh",
-        ]);
-        self.server.restart();
-    }
-
     /// Runs a round cold, warm and cut off: the second fetches nothing that was here,
     /// and the third works all the same.
     fn three_times(mut self, round: impl Fn(&Self) -> Result<()>) -> Result<()> {
@@ -68,7 +50,7 @@ impl Packages {
             warm.demanded == cold.demanded,
             "fetched again: {warm:?} after {cold:?}"
         );
-        self.cut_off();
+        cut_off(&mut self.server);
         round(&self).context("without upstream")?;
         let without = self.upstream();
         ensure!(without.requests == 0.0, "an origin answered: {without:?}");
@@ -86,6 +68,24 @@ fn have(test: &str, programs: &[&str]) -> bool {
         }
     }
     true
+}
+
+/// Starts the server again where no name leads anywhere.
+pub(crate) fn cut_off(server: &mut TestServer) {
+    server.stop();
+    let hidden = "mount --bind /dev/null /etc/resolv.conf && \
+                  mount --bind /dev/null /etc/hosts && exec \"$@\"";
+    server.wrap(&[
+        "unshare",
+        "-m",
+        "--propagation",
+        "slave",
+        "sh",
+        "-c",
+        hidden,
+        "sh",
+    ]);
+    server.restart();
 }
 
 /// A home whose pip knows the cache.

@@ -16,6 +16,7 @@ use crate::{
     flight::{Landed, Lander, Landing},
     headers::{Validators, kept, refreshed},
     metrics::Reason,
+    resource::judged,
     transfer::{Progress, Transfer},
 };
 
@@ -106,6 +107,11 @@ impl Flight {
         let validators = held.map(|entry| Validators::of(&entry.headers));
         let validators = validators.filter(|it| *it != Validators::default());
         let distrusted = self.inner.distrusted.get(&self.resource.key).is_some();
+        if let Some(held) = held.filter(|_| !distrusted)
+            && self.still_has(source, held).await?
+        {
+            return self.confirm(source, &HeaderMap::new(), lander).await;
+        }
         let condition = match &validators {
             _ if distrusted => Condition::Afresh,
             Some(validators) => Condition::Unlike(validators),
@@ -135,14 +141,45 @@ impl Flight {
         since.is_ok_and(|since| since < BELIEVED)
     }
 
+    /// Whether a HEAD says by name that the origin has what we have. What it does not
+    /// say of an origin that is well, a GET will.
+    async fn still_has(&self, source: &Source, held: &Entry) -> Result<bool, Failure> {
+        let Some(name) = &self.resource.named_by else {
+            return Ok(false);
+        };
+        let head = self.request(source, Condition::None, true).await?;
+        let status = head.status();
+        if says_nothing(status) && status != StatusCode::OK {
+            return Err(Failure::Status {
+                host: host(source.url()),
+                status,
+                retry_after: retry_after(head.headers()),
+            });
+        }
+        let named = head.headers().get(name);
+        let same = named.is_some() && named == held.headers.get(name);
+        let by_digest = named.is_some_and(|it| it.as_bytes() == held.target.to_string().as_bytes());
+        Ok(status == StatusCode::OK && (same || by_digest))
+    }
+
     async fn send(
         &self,
         source: &Source,
         condition: Condition<'_>,
     ) -> Result<reqwest::Response, Failure> {
+        self.request(source, condition, false).await
+    }
+
+    async fn request(
+        &self,
+        source: &Source,
+        condition: Condition<'_>,
+        head: bool,
+    ) -> Result<reqwest::Response, Failure> {
         let ask = Ask {
             accept: self.resource.accept.as_ref(),
             condition,
+            head,
         };
         let start = Instant::now();
         let response = self.inner.client.send(source, ask).await?;
@@ -288,7 +325,7 @@ impl Flight {
         let blob = blob.ok_or_else(gone)?;
         if let Some(check) = &self.resource.check {
             let whole = blob.read(self.inner.config.max_document.0).await?;
-            check(&headers, &whole).map_err(reject)?;
+            judged(check, &headers, whole).await.map_err(reject)?;
         }
         let now = self.inner.clock.wall();
         let entry = Entry {
@@ -323,6 +360,7 @@ impl Inner {
             Class::Immutable => (resource.size, self.config.max_file.0),
             Class::Index(_) => (resource.size, self.config.max_document.0),
         };
+        let limit = resource.limit.map_or(limit, |own| own.min(limit));
         // A document is asked for as it is; one in a coding may unfold to anything.
         let coding = response.headers().get(header::CONTENT_ENCODING);
         let plain = coding.is_none_or(|it| it.as_bytes().eq_ignore_ascii_case(b"identity"));

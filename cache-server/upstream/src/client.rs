@@ -34,6 +34,8 @@ pub(crate) struct Client {
 pub(crate) struct Ask<'a> {
     pub(crate) accept: Option<&'a HeaderValue>,
     pub(crate) condition: Condition<'a>,
+    /// Whether the headers are enough.
+    pub(crate) head: bool,
 }
 
 /// Under which condition there is to be a body.
@@ -82,7 +84,7 @@ impl Client {
     async fn follow(&self, source: &Source, ask: Ask<'_>) -> Result<reqwest::Response, Failure> {
         let mut url = source.url.clone();
         for _ in 0..=MOST_REDIRECTS {
-            let response = self.hop(&source.origin, &url, ask).await?;
+            let response = self.hop(source, &url, ask).await?;
             if !is_redirect(response.status()) {
                 return Ok(response);
             }
@@ -93,16 +95,37 @@ impl Client {
 
     async fn hop(
         &self,
-        origin: &Origin,
+        source: &Source,
         url: &Url,
         ask: Ask<'_>,
     ) -> Result<reqwest::Response, Failure> {
-        let request = self.allowed(origin, url)?.get(url.clone());
-        let request = request
-            .headers(headers(ask))
-            // What is stored is what the digests are of.
-            .header(header::ACCEPT_ENCODING, "identity");
-        exchange(origin.log_in(url, request), url).await
+        let client = self.allowed(&source.origin, url)?;
+        let method = if ask.head { Method::HEAD } else { Method::GET };
+        let request = || {
+            let request = client.request(method.clone(), url.clone());
+            request
+                .headers(headers(ask))
+                // What is stored is what the digests are of.
+                .header(header::ACCEPT_ENCODING, "identity")
+        };
+        self.introduced(source, url, request).await
+    }
+
+    /// A request with who we are, if its URL is at the origin.
+    async fn introduced(
+        &self,
+        source: &Source,
+        url: &Url,
+        request: impl Fn() -> reqwest::RequestBuilder,
+    ) -> Result<reqwest::Response, Failure> {
+        let origin = &source.origin;
+        let is_there = url.origin() == origin.base().origin();
+        match &source.scope {
+            Some(scope) if is_there && !origin.has_token() => {
+                self.with_pass(origin, scope, url, request).await
+            }
+            _ => exchange(origin.log_in(url, request()), url).await,
+        }
     }
 
     /// The answer to a request that is passed on, and is no redirect if it reads only.
@@ -116,11 +139,12 @@ impl Client {
             let mut url = source.url.clone();
             for _ in 0..=MOST_REDIRECTS {
                 let client = self.allowed(&source.origin, &url)?;
-                let request = client
-                    .request(forward.method.clone(), url.clone())
-                    .headers(forward.headers.clone())
-                    .body(forward.body.clone());
-                let response = exchange(source.origin.log_in(&url, request), &url).await?;
+                let request = || {
+                    let request = client.request(forward.method.clone(), url.clone());
+                    let request = request.headers(forward.headers.clone());
+                    request.body(forward.body.clone())
+                };
+                let response = self.introduced(source, &url, request).await?;
                 if !reads || !is_redirect(response.status()) {
                     return Ok(response);
                 }
@@ -179,8 +203,8 @@ impl Client {
 
     /// The client for a URL: an origin's own host is reached at whatever address the
     /// operator allows it, every other host that it sends us to at a public one only.
-    fn allowed(&self, origin: &Origin, url: &Url) -> Result<&reqwest::Client, Failure> {
-        if origin.is_private() && url.host() == origin.base().host() {
+    pub(crate) fn allowed(&self, origin: &Origin, url: &Url) -> Result<&reqwest::Client, Failure> {
+        if origin.may_be_private(url) {
             return Ok(&self.private);
         }
         if names_private(url) {
@@ -193,7 +217,7 @@ impl Client {
     }
 }
 
-async fn exchange(
+pub(crate) async fn exchange(
     request: reqwest::RequestBuilder,
     url: &Url,
 ) -> Result<reqwest::Response, Failure> {

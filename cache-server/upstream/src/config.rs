@@ -90,6 +90,7 @@ impl From<FreshnessConfig> for Freshness {
 /// url = "https://packages.example/simple/"
 /// username = "ci"
 /// password = "..."        # or token = "...", sent as Bearer
+/// token_hosts = ["auth.packages.example"]   # registries: who is told the password for a token
 /// private = true          # it may have a private address
 /// ```
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -106,6 +107,10 @@ pub struct OriginConfig {
     /// A token, sent as `Bearer`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<Secret<String>>,
+    /// Hosts, as `host` or `host:port`, that give tokens for this origin and are told the
+    /// login for it; the origin itself always is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub token_hosts: Vec<String>,
     /// Whether its address may be private. It is then reached at any address.
     #[serde(default)]
     pub private: bool,
@@ -118,6 +123,7 @@ impl From<Url> for OriginConfig {
             username: None,
             password: None,
             token: None,
+            token_hosts: Vec::new(),
             private: false,
         }
     }

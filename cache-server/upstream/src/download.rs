@@ -131,6 +131,7 @@ impl Download<'_> {
         let ask = Ask {
             accept: self.accept,
             condition: Condition::From(offset, validator),
+            head: false,
         };
         let response = self.client.send(self.source, ask).await?;
         match response.status() {

@@ -12,12 +12,15 @@ use crate::{
     Answer, Class, Demand, Error, Found, Freshness, Refused, Resource, Source, UpstreamConfig,
     answer::Body,
     client::{Ask, Client, host},
+    decisions::Decisions,
     entry::Entry,
     error::Failure,
+    explain::is_explained,
     flight::{Flights, Landed},
     headers::kept,
     metrics::{Metrics, Reason},
     passing::{Limits, Passing},
+    resource::judged,
 };
 
 /// "Not found" is remembered of so many things.
@@ -35,6 +38,7 @@ pub(crate) struct Inner {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) config: UpstreamConfig,
     pub(crate) metrics: Metrics,
+    decisions: Decisions,
     pub(crate) flights: Arc<Flights>,
     pub(crate) permits: Semaphore,
     /// What is known to be absent, and until when.
@@ -76,6 +80,7 @@ impl Fetcher {
         Ok(Self(Arc::new(Inner {
             client: Client::new(&config)?,
             metrics: Metrics::register(registry)?,
+            decisions: Decisions::register(registry)?,
             permits: Semaphore::new(config.transfers.max(1)),
             flights: Arc::default(),
             refusals: Recent::new(REFUSALS),
@@ -91,6 +96,9 @@ impl Fetcher {
     /// # Errors
     /// [`Error`], if it is not here and cannot be had.
     pub async fn fetch(&self, resource: &Resource, demand: Demand) -> Result<Answer, Error> {
+        if is_explained() {
+            return self.explain(resource).await;
+        }
         match resource.class {
             Class::Immutable => match self.immutable(resource).await? {
                 Some(found) => Ok(Answer::Found(found)),
@@ -193,6 +201,12 @@ impl Fetcher {
         }
         let (landing, leads) = self.0.ask(resource, None, Reason::Demand);
         self.0.answer(resource, landing.await?, leads).await
+    }
+
+    /// Where policies say what they decided.
+    #[must_use]
+    pub fn decisions(&self) -> &Decisions {
+        &self.0.decisions
     }
 
     /// Forgets that a resource was absent or that it was checked, as after a client's
@@ -302,7 +316,7 @@ impl Inner {
             Some(check) => {
                 let blob = passing.blob(limit).await?;
                 let whole = blob.read(limit).await?;
-                check(&headers, &whole).map_err(wrong)?;
+                judged(check, &headers, whole).await.map_err(wrong)?;
                 Body::Stored(blob)
             }
         };
@@ -317,7 +331,7 @@ impl Inner {
         })
     }
 
-    fn refusal(&self, key: &RefKey) -> Option<Refused> {
+    pub(crate) fn refusal(&self, key: &RefKey) -> Option<Refused> {
         let (refused, until) = self.refusals.get(key)?;
         if until <= self.clock.elapsed() {
             self.refusals.remove(key);

@@ -8,7 +8,7 @@ use cache_core::ByteStream;
 use futures::{StreamExt, stream};
 use http::{HeaderMap, HeaderName, Method, StatusCode, header};
 
-use crate::{Error, Fetcher, Source, client::next_part, headers::kept};
+use crate::{Error, Fetcher, Source, client::next_part, explain::is_explained, headers::kept};
 
 /// What a client asks of an origin.
 #[derive(Clone, Debug)]
@@ -63,7 +63,7 @@ impl Fetcher {
         mut forward: Forward,
     ) -> Result<Forwarded, Error> {
         let inner = &self.0;
-        if inner.config.offline {
+        if inner.config.offline || is_explained() {
             return Err(Error::Offline);
         }
         inner.admits(source)?;

@@ -11,18 +11,24 @@
 //! - nothing is kept whose length or digest is not the expected one, and no body ends
 //!   cleanly that is not whole;
 //! - an index that was once here is served while its origin fails;
-//! - credentials go to their origin and to no other host, and no request leaves for a
-//!   private address that the configuration does not allow.
+//! - credentials go to their origin, to those that the configuration names as giving
+//!   tokens for it, and to no other host; no request leaves for a private address that
+//!   the configuration does not allow.
 
 mod address;
 mod answer;
+mod apart;
 mod ask;
+mod bearer;
 mod breaker;
+mod challenge;
 mod client;
 mod config;
+mod decisions;
 mod download;
 mod entry;
 mod error;
+mod explain;
 mod fetcher;
 mod flight;
 mod forward;
@@ -43,9 +49,12 @@ mod tests;
 
 pub use self::{
     answer::{Answer, Found, Refused},
+    apart::apart,
     config::{FreshnessConfig, OriginConfig, UpstreamConfig},
+    decisions::{Decisions, Subject},
     entry::key,
     error::Error,
+    explain::{Kept, State, Step, explained},
     fetcher::{Fetcher, SetupError},
     forward::{Forward, Forwarded},
     origin::{Origin, OriginError, Source},

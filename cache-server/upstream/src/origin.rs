@@ -6,7 +6,7 @@ use http::HeaderValue;
 use reqwest::RequestBuilder;
 use url::Url;
 
-use crate::{OriginConfig, breaker::Breaker};
+use crate::{OriginConfig, bearer::Passes, breaker::Breaker};
 
 /// A configured place: its address, who we are there, and how it has been of late.
 #[derive(Debug)]
@@ -14,7 +14,10 @@ pub struct Origin {
     base: Url,
     login: Option<Login>,
     private: bool,
+    /// Lowercase, as they stand in a URL.
+    token_hosts: Vec<String>,
     pub(crate) breaker: Breaker,
+    pub(crate) passes: Passes,
 }
 
 #[derive(Debug)]
@@ -45,6 +48,7 @@ impl Origin {
             username,
             password,
             token,
+            token_hosts,
             private,
         } = config;
         let plain = matches!(url.scheme(), "http" | "https")
@@ -70,7 +74,12 @@ impl Origin {
             base: url,
             login,
             private,
+            token_hosts: token_hosts
+                .iter()
+                .map(|it| it.to_ascii_lowercase())
+                .collect(),
             breaker: Breaker::default(),
+            passes: Passes::default(),
         })
     }
 
@@ -80,9 +89,20 @@ impl Origin {
         &self.base
     }
 
-    /// Whether its addresses may be private.
-    pub(crate) const fn is_private(&self) -> bool {
-        self.private
+    /// Whether a URL's host may have a private address: the origin's own, and those that
+    /// the operator trusts with its login.
+    pub(crate) fn may_be_private(&self, url: &Url) -> bool {
+        self.private && (url.host() == self.base.host() || self.gives_tokens(url))
+    }
+
+    /// Whether the operator says that tokens for this origin are given there.
+    fn gives_tokens(&self, url: &Url) -> bool {
+        let host = url.host_str().unwrap_or_default();
+        let authority = match url.port() {
+            Some(port) => format!("{host}:{port}"),
+            None => host.to_owned(),
+        };
+        self.token_hosts.contains(&authority)
     }
 
     /// What lies at a path below the origin: `None` if the path leaves it or has
@@ -105,6 +125,7 @@ impl Origin {
         Some(Source {
             origin: Arc::clone(self),
             url,
+            scope: None,
         })
     }
 
@@ -121,6 +142,7 @@ impl Origin {
         (url.username().is_empty() && url.password().is_none()).then(|| Source {
             origin: Arc::clone(self),
             url,
+            scope: None,
         })
     }
 
@@ -134,6 +156,27 @@ impl Origin {
         if url.origin() != self.base.origin() {
             return request;
         }
+        self.introduce(request)
+    }
+
+    /// Adds who we are to a request for a token, if we are someone there.
+    pub(crate) fn ask_for_token(&self, url: &Url, request: RequestBuilder) -> RequestBuilder {
+        if url.origin() == self.base.origin() || self.gives_tokens(url) {
+            return self.introduce(request);
+        }
+        if self.login.is_some() {
+            let host = url.host_str().unwrap_or_default();
+            tracing::warn!(origin = %self.base, host, "tokens are asked for without login: the host is not in token_hosts");
+        }
+        request
+    }
+
+    /// Whether our token is all that we have to say.
+    pub(crate) const fn has_token(&self) -> bool {
+        matches!(self.login, Some(Login::Bearer(_)))
+    }
+
+    fn introduce(&self, request: RequestBuilder) -> RequestBuilder {
         match &self.login {
             None => request,
             Some(Login::Basic(user, password)) => {
@@ -161,6 +204,8 @@ fn is_plain(path: &str) -> bool {
 pub struct Source {
     pub(crate) origin: Arc<Origin>,
     pub(crate) url: Url,
+    /// What a token is to allow, if the origin asks for one.
+    pub(crate) scope: Option<Arc<str>>,
 }
 
 impl Source {
@@ -168,6 +213,15 @@ impl Source {
     #[must_use]
     pub const fn url(&self) -> &Url {
         &self.url
+    }
+
+    /// The same at an origin that may want a token, as registries do: one that allows
+    /// `scope`, as `repository:app/web:pull`. The login is shown only when it is asked
+    /// for, and a token is shared by all that has the same scope.
+    #[must_use]
+    pub fn scoped(mut self, scope: impl Into<Arc<str>>) -> Self {
+        self.scope = Some(scope.into());
+        self
     }
 }
 

@@ -23,6 +23,7 @@ use crate::{
     client::host,
     download::Download,
     error::Failure,
+    explain::{self, State},
     fetcher::Inner,
     headers::{Validators, without_hops},
     metrics::Reason,
@@ -114,6 +115,9 @@ impl Relaying {
             return self.change().await;
         }
         let stored = self.stored().await?;
+        if explain::is_explained() {
+            return self.explain(stored);
+        }
         if let Some((record, blob)) = &stored
             && self.is_fresh(record)
         {
@@ -128,6 +132,29 @@ impl Relaying {
             return Ok(nothing(StatusCode::GATEWAY_TIMEOUT));
         }
         self.ask(stored).await
+    }
+
+    fn explain(&self, stored: Option<(Record, Blob)>) -> Result<Relayed, Error> {
+        let state = match &stored {
+            None => State::Absent,
+            Some((record, _)) if self.is_fresh(record) => State::Fresh,
+            Some(_) => State::Stale,
+        };
+        let now = self.inner.clock.wall();
+        let kept = stored.as_ref().map(|(record, blob)| explain::Kept {
+            from: Some(explain::plain(&self.source)),
+            age: Some(self.age(record, now).as_secs()),
+            ..explain::of_blob(blob)
+        });
+        explain::note(explain::Step {
+            key: explain::plain(&self.source),
+            class: "unknown",
+            state,
+            sources: vec![explain::plain(&self.source)],
+            kept,
+        });
+        let (record, blob) = stored.ok_or(Error::Offline)?;
+        Ok(self.reuse(&record, &blob, Outcome::Hit))
     }
 
     /// Asks the origin, for a confirmation if there is something to confirm.

@@ -2,10 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use cache_core::{Digest, RefKey};
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::Source;
+use crate::{Source, apart::apart};
 
 /// Judges a whole document before anyone sees it; `Err` says what is wrong with it.
 pub(crate) type Check = Arc<dyn Fn(&HeaderMap, &[u8]) -> Result<(), String> + Send + Sync>;
@@ -27,6 +28,12 @@ pub struct Resource {
     pub digest: Option<Digest>,
     /// How many bytes there must be.
     pub size: Option<u64>,
+    /// The most bytes, if fewer than the configuration allows for its class.
+    pub limit: Option<u64>,
+    /// A header by which a HEAD tells whether an index is still what is kept, if the
+    /// origin has one: it is the digest of the bytes, or the same as came with them.
+    /// Registries count each GET, and no HEAD.
+    pub named_by: Option<HeaderName>,
     /// Judges the whole document before it replaces the one that is kept. Without it,
     /// bytes are passed on as they arrive.
     pub check: Option<Check>,
@@ -50,6 +57,8 @@ impl Resource {
             accept: None,
             digest: None,
             size: None,
+            limit: None,
+            named_by: None,
             check: None,
             protocol,
         }
@@ -64,6 +73,16 @@ impl Resource {
         self.check = Some(Arc::new(check));
         self
     }
+}
+
+/// What a check says of a whole document.
+pub(crate) async fn judged(
+    check: &Check,
+    headers: &HeaderMap,
+    document: Bytes,
+) -> Result<(), String> {
+    let (check, headers) = (Arc::clone(check), headers.clone());
+    apart(document.len(), move || check(&headers, &document)).await
 }
 
 impl std::fmt::Debug for Resource {

@@ -60,6 +60,15 @@ pub struct Page {
     headers: HeaderMap,
     body: Bytes,
     fault: Fault,
+    guard: Option<Box<Guard>>,
+}
+
+/// What a request must have, and the answer to one that has it not.
+#[derive(Clone, Debug)]
+struct Guard {
+    name: HeaderName,
+    value: HeaderValue,
+    otherwise: Page,
 }
 
 /// How a body goes wrong.
@@ -105,6 +114,7 @@ impl Page {
             headers: HeaderMap::new(),
             body: body.into(),
             fault: Fault::None,
+            guard: None,
         }
     }
 
@@ -130,6 +140,25 @@ impl Page {
         self.headers
             .insert(name, HeaderValue::from_str(value).unwrap());
         self
+    }
+
+    /// The same to requests with this header, and something else to others.
+    #[must_use]
+    pub fn only_with(mut self, name: &str, value: &str, otherwise: Self) -> Self {
+        self.guard = Some(Box::new(Guard {
+            name: name.parse().unwrap(),
+            value: HeaderValue::from_str(value).unwrap(),
+            otherwise,
+        }));
+        self
+    }
+
+    /// What a request gets.
+    fn for_request(self, asked: &Asked) -> Self {
+        match self.guard {
+            Some(guard) if asked.headers.get(&guard.name) != Some(&guard.value) => guard.otherwise,
+            _ => self,
+        }
     }
 
     /// The same, but going wrong.
@@ -211,6 +240,7 @@ impl FakeOrigin {
                 page.or_else(|| shared.pages.get(path)).cloned()
             };
             let page = page.unwrap_or_else(|| Page::status(404));
+            let page = page.for_request(&asked);
             if !respond(&mut stream, &asked, page).await? {
                 return Ok(());
             }

@@ -1,5 +1,6 @@
 //! The engine against an origin that does what a test says.
 
+mod explaining;
 mod faults;
 mod forwarding;
 mod freshness;
@@ -7,6 +8,8 @@ mod no_room;
 mod places;
 mod relaying;
 mod sharing;
+mod tokens;
+mod versions;
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,5 +1,9 @@
 //! What an operator decides about the registry.
 
+use std::collections::BTreeMap;
+
+use cache_core::Period;
+use cache_upstream::{Freshness, OriginConfig};
 use serde::{Deserialize, Serialize};
 
 /// Which absent things a pushed manifest may name.
@@ -20,7 +24,7 @@ pub enum Sparse {
 }
 
 /// Configuration of the registry; the default suits a server of its own.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct OciConfig {
     /// Whether a request that no authentication layer has seen may do everything.
@@ -46,6 +50,55 @@ pub struct OciConfig {
     /// How many seconds one waits in that queue before 503. Below the 30 s after
     /// which containerd gives up.
     pub upload_wait_seconds: u64,
+    /// Registries that are mirrored, by the name that clients know them by.
+    pub mirrors: BTreeMap<String, MirrorConfig>,
+    /// The mirrored registry that is meant by a repository that nobody pushed here, when
+    /// a client does not say whose it is, as Docker's classic store. Without it there is
+    /// no such repository.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub default_mirror: Option<String>,
+}
+
+/// A registry that is mirrored.
+///
+/// ```toml
+/// [oci.mirrors."registry.example"]
+/// origins = [{ url = "https://registry.example/", token_hosts = ["auth.example"] }]
+/// ```
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct MirrorConfig {
+    /// Where it is, up to its `/v2/`; the first that has something wins. Without any it
+    /// is not mirrored.
+    pub origins: Vec<OriginConfig>,
+    /// How long a tag or a list is served without asking whether it still is the same.
+    #[serde(default = "fresh")]
+    pub fresh: Period,
+    /// How long after that it is served while its origins fail.
+    #[serde(default = "if_error")]
+    pub if_error: Period,
+    /// What a repository without a slash is below, for clients that ask by path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub library: Option<String>,
+}
+
+const fn fresh() -> Period {
+    Period::seconds(60)
+}
+
+const fn if_error() -> Period {
+    Period::seconds(30 * 24 * 60 * 60)
+}
+
+impl MirrorConfig {
+    pub(crate) fn freshness(&self) -> Freshness {
+        Freshness {
+            fresh: self.fresh.0,
+            // A tag that has moved is not served once more: asking takes one HEAD.
+            while_revalidating: std::time::Duration::ZERO,
+            if_error: self.if_error.0,
+        }
+    }
 }
 
 impl Default for OciConfig {
@@ -60,6 +113,8 @@ impl Default for OciConfig {
             upload_idle_seconds: 15 * 60,
             upload_slots: 256,
             upload_wait_seconds: 25,
+            mirrors: BTreeMap::new(),
+            default_mirror: None,
         }
     }
 }

@@ -28,6 +28,12 @@ pub(crate) enum OciError {
     NameInvalid(&'static str),
     #[error("repository unknown")]
     NameUnknown,
+    #[error("registry unknown: none of this name is mirrored here")]
+    NoSuchRegistry,
+    #[error("repository unknown, or not for this server: its registry answered {0}")]
+    Withheld(StatusCode),
+    #[error("{}", told(.0))]
+    Upstream(cache_upstream::Error),
     #[error("invalid tag: expected [a-zA-Z0-9_][a-zA-Z0-9._-]{{0,127}}")]
     TagInvalid,
     #[error("more than {0} tags in one request")]
@@ -94,6 +100,20 @@ impl From<Error> for OciError {
     }
 }
 
+/// What the store says may name paths.
+fn told(error: &cache_upstream::Error) -> String {
+    match error {
+        cache_upstream::Error::Store(_) => "the store failed; the server's log says how".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+impl From<cache_upstream::Error> for OciError {
+    fn from(error: cache_upstream::Error) -> Self {
+        Self::Upstream(error)
+    }
+}
+
 impl From<DigestError> for OciError {
     fn from(error: DigestError) -> Self {
         Self::DigestInvalid(error)
@@ -118,6 +138,9 @@ impl OciError {
             Self::Denied => StatusCode::FORBIDDEN,
             Self::NoSuchEndpoint
             | Self::NameUnknown
+            | Self::NoSuchRegistry
+            // Not 401 or 403: a client would log in to us, and not ask the registry itself.
+            | Self::Withheld(_)
             | Self::BlobUnknown(_)
             | Self::ManifestUnknown(_)
             | Self::UploadUnknown => StatusCode::NOT_FOUND,
@@ -126,6 +149,7 @@ impl OciError {
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooManyTags(_) => StatusCode::URI_TOO_LONG,
             Self::RangeOutOfOrder { .. } => StatusCode::RANGE_NOT_SATISFIABLE,
+            Self::Upstream(error) => error.status(),
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             // Not 429, which BuildKit repeats at once and without end.
@@ -138,7 +162,7 @@ impl OciError {
         match self {
             Self::NoSuchEndpoint | Self::Unsupported(_) | Self::QueryInvalid(_) => "UNSUPPORTED",
             Self::NameInvalid(_) => "NAME_INVALID",
-            Self::NameUnknown => "NAME_UNKNOWN",
+            Self::NameUnknown | Self::NoSuchRegistry | Self::Withheld(_) => "NAME_UNKNOWN",
             Self::DigestInvalid(_) | Self::DigestMissing | Self::DigestMismatch { .. } => {
                 "DIGEST_INVALID"
             }
@@ -156,9 +180,19 @@ impl OciError {
             | Self::Interrupted(_) => "BLOB_UPLOAD_INVALID",
             Self::Unauthorized => "UNAUTHORIZED",
             Self::Denied => "DENIED",
-            Self::Full(_) | Self::ReadOnly(_) | Self::Unavailable(_) => "UNAVAILABLE",
+            Self::Full(_) | Self::ReadOnly(_) | Self::Unavailable(_) | Self::Upstream(_) => {
+                "UNAVAILABLE"
+            }
             Self::Internal(_) => "UNKNOWN",
         }
+    }
+
+    /// Whether it says that there is no such thing.
+    pub(crate) const fn is_unknown(&self) -> bool {
+        matches!(
+            self,
+            Self::NameUnknown | Self::BlobUnknown(_) | Self::ManifestUnknown(_)
+        )
     }
 
     fn detail(&self) -> Value {

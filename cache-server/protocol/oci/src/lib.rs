@@ -2,7 +2,8 @@
 //!
 //! [`router`] is the whole public face: it answers `/v2/` and everything below.
 //! Manifests are served with all that they name, or not at all; a BuildKit cache
-//! manifest that lost layers is served without these. Who asks is read from the
+//! manifest that lost layers is served without these. Other registries are mirrored
+//! once [`Oci::mirroring`] gives it someone to ask them. Who asks is read from the
 //! [`Identity`](cache_http::Identity) in the request's extensions, and each
 //! response is marked with what it came to ([`Served`](cache_http::Served)).
 //!
@@ -45,6 +46,7 @@ mod keys;
 mod links;
 mod manifests;
 mod meta;
+mod mirror;
 mod name;
 mod oci;
 mod page;
@@ -60,7 +62,8 @@ mod uploads;
 mod tests;
 
 pub use self::{
-    config::{OciConfig, Sparse},
+    config::{MirrorConfig, OciConfig, Sparse},
+    mirror::MirrorError,
     oci::Oci,
     serve::router,
 };

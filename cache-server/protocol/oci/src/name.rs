@@ -1,4 +1,4 @@
-//! The names of the spec: repository, tag, and what follows `/manifests/`.
+//! The names of the spec: registry, repository, tag, and what follows `/manifests/`.
 
 use std::{fmt, str::FromStr};
 
@@ -63,6 +63,44 @@ fn is_component(text: &str) -> bool {
             return false;
         }
         rest = &rest[gap..];
+    }
+}
+
+/// Another registry, as clients write it before a repository: a host, with or without
+/// a port.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct RegistryName(String);
+
+impl RegistryName {
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for RegistryName {
+    type Err = OciError;
+
+    /// What cannot be one is as unknown as one that is not configured.
+    fn from_str(text: &str) -> Result<Self, OciError> {
+        let (host, port) = match text.split_once(':') {
+            Some((host, port)) => (host, Some(port)),
+            None => (text, None),
+        };
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
+        let is_host = !host.is_empty() && host.bytes().all(plain);
+        let is_port = |port: &str| port.bytes().all(|it| it.is_ascii_digit());
+        let has_port = port.is_none_or(|port| is_port(port) && port.parse::<u16>().is_ok());
+        if is_host && has_port && text.len() <= LONGEST_NAME {
+            Ok(Self(text.to_ascii_lowercase()))
+        } else {
+            Err(OciError::NoSuchRegistry)
+        }
+    }
+}
+
+impl fmt::Display for RegistryName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
     }
 }
 
@@ -146,6 +184,36 @@ mod tests {
         }
         assert!("a".repeat(255).parse::<Repository>().is_ok());
         assert!("a".repeat(256).parse::<Repository>().is_err());
+    }
+
+    #[test]
+    fn a_registry_is_a_host_in_any_case_with_or_without_a_port() {
+        for (good, name) in [
+            ("registry.example", "registry.example"),
+            ("Registry.Example:5000", "registry.example:5000"),
+            ("127.0.0.1:80", "127.0.0.1:80"),
+        ] {
+            assert_eq!(good.parse::<RegistryName>().unwrap().as_str(), name);
+        }
+        for bad in [
+            "",
+            ":",
+            ":80",
+            "a:",
+            "a:x",
+            "a:+1",
+            "a:99999",
+            "a/b",
+            "a b",
+            "a\0",
+            "ä.example",
+            "user@a",
+            "[::1]:80",
+            "a?b",
+            &"a".repeat(256),
+        ] {
+            assert!(bad.parse::<RegistryName>().is_err(), "{bad:?}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use cache_core::{BlobStore, Cache, Clock, Digest, Ref, RefStore, SystemClock};
+use cache_upstream::Fetcher;
 use tokio::{
     sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore},
     time,
@@ -12,12 +13,16 @@ use tokio::{
 use crate::{
     config::OciConfig,
     error::OciError,
+    mirror::{MirrorError, Mirrors},
     session::{Progress, Session, Sessions},
 };
 
 /// A registry. Clones share everything.
 #[derive(Clone)]
-pub struct Oci(Arc<Inner>);
+pub struct Oci {
+    inner: Arc<Inner>,
+    mirrors: Option<Arc<Mirrors>>,
+}
 
 struct Inner {
     cache: Cache,
@@ -42,33 +47,55 @@ impl Oci {
         let slots = Arc::new(Semaphore::new(
             config.upload_slots.min(Semaphore::MAX_PERMITS),
         ));
-        Self(Arc::new(Inner {
+        let inner = Inner {
             cache,
             config,
             clock,
             sessions: Arc::new(sessions),
             slots,
-        }))
+        };
+        Self {
+            inner: Arc::new(inner),
+            mirrors: None,
+        }
+    }
+
+    /// The same, with the other registries of its configuration, which are asked by
+    /// `fetcher`. `own` is what clients may call this server, as `cache.example:5000`:
+    /// asked for what is there, it gives its own.
+    ///
+    /// # Errors
+    /// [`MirrorError`] says what is wrong with the configuration.
+    pub fn mirroring(self, fetcher: Fetcher, own: &[String]) -> Result<Self, MirrorError> {
+        let mirrors = Mirrors::new(fetcher, &self.inner.config, own)?;
+        Ok(Self {
+            mirrors: Some(Arc::new(mirrors)),
+            ..self
+        })
+    }
+
+    pub(crate) fn mirrors(&self) -> Option<&Mirrors> {
+        self.mirrors.as_deref()
     }
 
     pub(crate) fn cache(&self) -> &Cache {
-        &self.0.cache
+        &self.inner.cache
     }
 
     pub(crate) fn blobs(&self) -> &dyn BlobStore {
-        self.0.cache.blobs()
+        self.inner.cache.blobs()
     }
 
     pub(crate) fn refs(&self) -> &dyn RefStore {
-        self.0.cache.refs()
+        self.inner.cache.refs()
     }
 
     pub(crate) fn config(&self) -> &OciConfig {
-        &self.0.config
+        &self.inner.config
     }
 
     pub(crate) fn sessions(&self) -> &Arc<Sessions> {
-        &self.0.sessions
+        &self.inner.sessions
     }
 
     /// A place among those whose bodies are being stored. It waits in a queue
@@ -91,12 +118,12 @@ impl Oci {
     }
 
     async fn acquire(&self) -> Result<OwnedSemaphorePermit, OciError> {
-        let slot = Arc::clone(&self.0.slots).acquire_owned().await;
+        let slot = Arc::clone(&self.inner.slots).acquire_owned().await;
         slot.map_err(|_| OciError::Unavailable("the server is shutting down"))
     }
 
     async fn patiently<T>(&self, turn: impl Future<Output = T>) -> Result<T, OciError> {
-        let wait = Duration::from_secs(self.0.config.upload_wait_seconds);
+        let wait = Duration::from_secs(self.inner.config.upload_wait_seconds);
         let waited = time::timeout(wait, turn).await;
         waited.map_err(|_| OciError::Unavailable("too many uploads at once"))
     }
@@ -114,7 +141,7 @@ impl Oci {
             closure,
             meta,
             writer: writer.to_owned(),
-            written: self.0.clock.wall(),
+            written: self.inner.clock.wall(),
         }
     }
 }
@@ -122,8 +149,8 @@ impl Oci {
 impl fmt::Debug for Oci {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Oci")
-            .field("cache", &self.0.cache)
-            .field("config", &self.0.config)
+            .field("cache", &self.inner.cache)
+            .field("config", &self.inner.config)
             .finish_non_exhaustive()
     }
 }

@@ -8,18 +8,40 @@
 use std::borrow::Cow;
 
 use cache_core::{Action, Algorithm, Digest};
+use cache_http::Package;
 use http::{Method, Uri};
 use percent_encoding::percent_decode_str;
 use uuid::Uuid;
 
 use crate::{
     error::OciError,
-    name::{Reference, Repository, Tag},
+    name::{Reference, RegistryName, Repository, Tag},
     page::Page,
 };
 
 /// More tags than this in one push are refused; the spec asks for ten.
 const MOST_TAGS: usize = 100;
+
+/// What is asked for, and of whom.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Route {
+    pub(crate) of: Of,
+    pub(crate) endpoint: Endpoint,
+}
+
+/// Whose repositories are meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Of {
+    /// Those that are pushed here.
+    Own,
+    /// Another registry's, said by `?ns=` (containerd, and BuildKit after it).
+    Namespace(RegistryName),
+    /// Another registry's, said in the path, below `/v2/proxy/<registry>/`.
+    Path(RegistryName),
+}
+
+/// Begins the path of what another registry has. No repository here is called so.
+pub(crate) const PROXY: &str = "proxy";
 
 /// What is asked for. The numbers are those of the spec's table of endpoints.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,29 +96,62 @@ pub(crate) struct Referrers {
     pub(crate) last: Option<String>,
 }
 
-impl Endpoint {
+impl Route {
     pub(crate) fn parse(method: &Method, uri: &Uri) -> Result<Self, OciError> {
         let path = uri.path().strip_prefix("/v2").unwrap_or_default();
         let path = path.strip_prefix('/').unwrap_or(path);
         let query = Query::parse(uri.query().unwrap_or_default());
         let segments: Vec<_> = path.split('/').map(decode).collect::<Result<_, _>>()?;
         let segments: Vec<&str> = segments.iter().map(AsRef::as_ref).collect();
-        match segments.as_slice() {
+        let (of, segments) = Of::parse(method, &segments, &query)?;
+        let endpoint = Endpoint::parse(method, segments, &query)?;
+        Ok(Self { of, endpoint })
+    }
+}
+
+impl Of {
+    /// Whose they are, and what is left of the path. Nobody can push below `proxy/`,
+    /// whatever follows.
+    fn parse<'a, 'b>(
+        method: &Method,
+        segments: &'a [&'b str],
+        query: &Query<'_>,
+    ) -> Result<(Self, &'a [&'b str]), OciError> {
+        match segments {
+            [PROXY, "blobs" | "manifests" | "tags" | "referrers", ..] | [PROXY] => {}
+            [PROXY, registry, rest @ ..] => {
+                let rest = if rest.is_empty() { &[""] } else { rest };
+                reading(method, ())?;
+                return Ok((Self::Path(registry.parse()?), rest));
+            }
+            _ => {}
+        }
+        let namespace = query.first("ns")?.filter(|name| !name.is_empty());
+        Ok(match namespace {
+            Some(name) => (Self::Namespace(name.parse()?), segments),
+            None => (Self::Own, segments),
+        })
+    }
+}
+
+impl Endpoint {
+    fn parse(method: &Method, segments: &[&str], query: &Query<'_>) -> Result<Self, OciError> {
+        match segments {
             [""] => reading(method, Self::Ping),
-            ["_catalog"] => reading(method, Self::Catalog(Page::parse(&query)?)),
+            ["_catalog"] => reading(method, Self::Catalog(Page::parse(query)?)),
             [name @ .., "tags", "list"] => {
-                let endpoint = Self::Tags(repository(name)?, Page::parse(&query)?);
+                let endpoint = Self::Tags(repository(name)?, Page::parse(query)?);
                 reading(method, endpoint)
             }
             [name @ .., "blobs", "uploads"] | [name @ .., "blobs", "uploads", ""] => {
                 if method != Method::POST {
                     return Err(OciError::Unsupported("POST"));
                 }
-                Ok(Self::StartUpload(repository(name)?, Start::parse(&query)?))
+                Ok(Self::StartUpload(repository(name)?, Start::parse(query)?))
             }
-            [name @ .., "blobs", "uploads", session] => Self::upload(method, name, session, &query),
+            [name @ .., "blobs", "uploads", session] => Self::upload(method, name, session, query),
             [name @ .., "blobs", digest] => Self::blob(method, name, digest),
-            [name @ .., "manifests", reference] => Self::manifest(method, name, reference, &query),
+            [name @ .., "manifests", reference] => Self::manifest(method, name, reference, query),
             [name @ .., "referrers", subject] => {
                 let asked = Referrers {
                     artifact_type: query.first("artifactType")?,
@@ -161,6 +216,18 @@ impl Endpoint {
         }
     }
 
+    /// What it is about, for the access log. Blobs are too many, and of no version.
+    pub(crate) fn package(&self) -> Option<Package> {
+        match self {
+            Self::ReadManifest(repository, reference)
+            | Self::PutManifest(repository, reference, _)
+            | Self::DeleteManifest(repository, reference) => {
+                Some(Package::at(repository.as_str(), &reference.to_string()))
+            }
+            _ => None,
+        }
+    }
+
     /// The repository and the right that it takes; `None` if none in particular.
     pub(crate) fn needs(&self) -> Option<(Action, &Repository)> {
         match self {
@@ -204,7 +271,7 @@ impl Start {
     }
 }
 
-fn reading(method: &Method, endpoint: Endpoint) -> Result<Endpoint, OciError> {
+fn reading<T>(method: &Method, endpoint: T) -> Result<T, OciError> {
     match *method {
         Method::GET | Method::HEAD => Ok(endpoint),
         _ => Err(OciError::Unsupported("GET, HEAD")),

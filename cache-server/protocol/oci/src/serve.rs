@@ -11,15 +11,19 @@ use axum::{
 };
 use cache_core::{Action, Outcome, Principal, Tier};
 use cache_http::{Class, Identity, Op, Served};
-use http::{Extensions, HeaderName, HeaderValue, Method};
+use http::{Extensions, HeaderName, HeaderValue, Method, request::Parts};
 
 use crate::{
     answer::Answer,
     error::OciError,
+    mirror,
     name::Reference,
     oci::Oci,
-    route::{Endpoint, Start},
+    route::{Endpoint, Of, Route, Start},
 };
+
+/// The registry's name in metrics.
+const PROTOCOL: &str = "oci";
 
 const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
 
@@ -36,12 +40,15 @@ pub fn router<S: Clone + Send + Sync + 'static>(oci: Oci) -> Router<S> {
 
 async fn serve(State(oci): State<Oci>, request: Request) -> Response {
     let method = request.method().clone();
-    let (class, op, result) = match Endpoint::parse(&method, request.uri()) {
-        Ok(endpoint) => {
-            let (class, op) = kind(&endpoint, &method);
-            (class, op, oci.answer(endpoint, request).await)
+    let (parts, body) = request.into_parts();
+    let route = Route::parse(&method, &parts.uri);
+    let package = route.as_ref().ok().and_then(|it| it.endpoint.package());
+    let (class, op, (protocol, result)) = match route {
+        Ok(route) => {
+            let (class, op) = kind(&route.endpoint, &method);
+            (class, op, oci.answer(route, &parts, body).await)
         }
-        Err(error) => (Class::Other, unrouted(&method), Err(error)),
+        Err(error) => (Class::Other, unrouted(&method), (PROTOCOL, Err(error))),
     };
     let answer = result.unwrap_or_else(|error| refuse(&error, op));
     let (outcome, tier) = (answer.outcome, answer.tier);
@@ -52,19 +59,51 @@ async fn serve(State(oci): State<Oci>, request: Request) -> Response {
     let version = HeaderValue::from_static("registry/2.0");
     response.headers_mut().insert(API_VERSION, version);
     let served = Served {
-        protocol: "oci",
+        protocol,
         class,
         op,
         outcome,
         tier,
     };
     served.mark(&mut response);
+    if let Some(package) = package {
+        package.mark(&mut response);
+    }
     response
 }
 
 impl Oci {
-    async fn answer(&self, endpoint: Endpoint, request: Request) -> Result<Answer, OciError> {
-        let (parts, body) = request.into_parts();
+    /// What a request came to, and whose protocol it was.
+    async fn answer(
+        &self,
+        route: Route,
+        parts: &Parts,
+        body: Body,
+    ) -> (&'static str, Result<Answer, OciError>) {
+        if !self.is_own(&route.of) {
+            return (mirror::PROTOCOL, self.mirrored(route, parts).await);
+        }
+        let default = self.at_default(&route.endpoint);
+        let answered = self.own(route.endpoint, parts, body).await;
+        match (default, answered) {
+            (Some(default), Err(error)) if error.is_unknown() => {
+                match self.is_pushed(&default.endpoint).await {
+                    Ok(true) => (PROTOCOL, Err(error)),
+                    Ok(false) => {
+                        let there = self.mirrored(default, parts).await;
+                        // That it is not here is sure, whatever ails the other.
+                        let is_ill = matches!(there, Err(OciError::Upstream(_)));
+                        let answered = if is_ill { Err(error) } else { there };
+                        (mirror::PROTOCOL, answered)
+                    }
+                    Err(error) => (PROTOCOL, Err(error)),
+                }
+            }
+            (_, answered) => (PROTOCOL, answered),
+        }
+    }
+
+    async fn own(&self, endpoint: Endpoint, parts: &Parts, body: Body) -> Result<Answer, OciError> {
         let who = &*self.principal(&parts.extensions)?;
         if let Some((action, repository)) = endpoint.needs() {
             authorize(who, who.may(action, repository.as_str()))?;
@@ -76,13 +115,13 @@ impl Oci {
                 self.catalog(who, &page).await
             }
             Endpoint::ReadBlob(repository, digest) => {
-                self.read_blob(who, &repository, &digest, &parts).await
+                self.read_blob(who, &repository, &digest, parts).await
             }
             Endpoint::DeleteBlob(repository, digest) => {
                 self.delete_blob(who, &repository, &digest).await
             }
             Endpoint::ReadManifest(repository, reference) => {
-                self.read_manifest(&repository, &reference, &parts).await
+                self.read_manifest(&repository, &reference, parts).await
             }
             Endpoint::PutManifest(repository, reference, tags) => {
                 let push = crate::manifests::Push {
@@ -90,22 +129,21 @@ impl Oci {
                     reference,
                     tags,
                 };
-                self.put_manifest(who, push, &parts, body).await
+                self.put_manifest(who, push, parts, body).await
             }
             Endpoint::DeleteManifest(repository, reference) => {
                 self.delete_manifest(who, &repository, &reference).await
             }
             Endpoint::StartUpload(repository, start) => {
-                self.start_upload(who, repository, start, &parts, body)
-                    .await
+                self.start_upload(who, repository, start, parts, body).await
             }
             Endpoint::UploadStatus(repository, id) => self.upload_status(&repository, id),
             Endpoint::AppendUpload(repository, id) => {
-                self.append_upload(&repository, id, &parts, body).await
+                self.append_upload(&repository, id, parts, body).await
             }
             Endpoint::CommitUpload(repository, id, digest) => {
                 let target = (repository, id, digest);
-                self.commit_upload(who, target, &parts, body).await
+                self.commit_upload(who, target, parts, body).await
             }
             Endpoint::CancelUpload(repository, id) => self.cancel_upload(&repository, id),
             Endpoint::Tags(repository, page) => self.list_tags(&repository, &page).await,
@@ -115,7 +153,16 @@ impl Oci {
         }
     }
 
-    fn principal(&self, extensions: &Extensions) -> Result<Arc<Principal>, OciError> {
+    /// Whether what is asked for is ours, and not that of a registry behind us.
+    fn is_own(&self, of: &Of) -> bool {
+        match of {
+            Of::Own => true,
+            Of::Namespace(name) => self.mirrors().is_some_and(|it| it.are_here(name)),
+            Of::Path(_) => false,
+        }
+    }
+
+    pub(crate) fn principal(&self, extensions: &Extensions) -> Result<Arc<Principal>, OciError> {
         match extensions.get() {
             Some(Identity::Known(principal)) => Ok(Arc::clone(principal)),
             Some(Identity::Rejected) => Err(OciError::Unauthorized),
@@ -133,7 +180,7 @@ fn ping(who: &Principal) -> Result<Answer, OciError> {
     Ok(Answer::json("{}".to_owned()))
 }
 
-fn authorize(who: &Principal, allowed: bool) -> Result<(), OciError> {
+pub(crate) fn authorize(who: &Principal, allowed: bool) -> Result<(), OciError> {
     match (allowed, who.authenticated) {
         (true, _) => Ok(()),
         (false, true) => Err(OciError::Denied),
@@ -151,8 +198,10 @@ fn refuse(error: &OciError, op: Op) -> Answer {
         tracing::debug!(%error, %status, "request refused");
     }
     let outcome = match error {
-        OciError::Unauthorized | OciError::Denied => Outcome::Denied,
-        OciError::BlobUnknown(_) | OciError::ManifestUnknown(_) => absent(op),
+        OciError::Unauthorized | OciError::Denied | OciError::NoSuchRegistry => Outcome::Denied,
+        OciError::BlobUnknown(_) | OciError::ManifestUnknown(_) | OciError::Withheld(_) => {
+            absent(op)
+        }
         _ => Outcome::Error,
     };
     Answer {

@@ -21,6 +21,7 @@ mod blobs;
 mod completeness;
 mod lists;
 mod manifests;
+mod mirrors;
 mod uploads;
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";

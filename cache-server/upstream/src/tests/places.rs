@@ -54,6 +54,7 @@ async fn an_origin_that_keeps_failing_is_left_alone_and_then_tried_again() {
         sources: vec![crate::Source {
             url: kept.sources[0].url.clone(),
             origin: Arc::clone(&a.sources[0].origin),
+            scope: None,
         }],
         ..kept
     };

@@ -40,8 +40,13 @@ impl Packages {
 
     /// Runs a round cold, warm and cut off: the second fetches nothing that was here,
     /// and the third works all the same.
-    fn three_times(mut self, round: impl Fn(&Self) -> Result<()>) -> Result<()> {
+    fn three_times(mut self, clients: &[&str], round: impl Fn(&Self) -> Result<()>) -> Result<()> {
         round(&self).context("cold")?;
+        for client in clients {
+            let label = format!("client=\"{client}\"");
+            let counted = self.server.metric("cachalot_requests_total", &[&label]);
+            ensure!(counted > 0.0, "no request was counted as {client}'s");
+        }
         let cold = self.upstream();
         ensure!(cold.demanded > 0.0, "nothing went through the cache");
         round(&self).context("warm")?;
@@ -104,7 +109,7 @@ fn pip_old_and_new() -> Result<()> {
     if !have("pip_old_and_new", &["python3", "unshare"]) {
         return Ok(());
     }
-    Packages::start().three_times(|packages| {
+    Packages::start().three_times(&["pip"], |packages| {
         let home = python(packages)?;
         let install = ["pip", "install", "requests==2.32.3", "markupsafe"];
         home.run(&install)?;
@@ -135,7 +140,7 @@ fn uv_adds_locks_and_syncs() -> Result<()> {
     if !have("uv_adds_locks_and_syncs", &["python3", "unshare"]) {
         return Ok(());
     }
-    Packages::start().three_times(|packages| {
+    Packages::start().three_times(&["pip", "uv"], |packages| {
         let mut home = python(packages)?;
         home.run(&["pip", "install", "uv"])?;
         home.set("UV_DEFAULT_INDEX", &packages.url("pypi/simple/"));
@@ -190,7 +195,7 @@ fn npm_installs_twice_and_its_lock_knows_no_cache() -> Result<()> {
     if !have("npm", &["npm", "node", "unshare"]) {
         return Ok(());
     }
-    Packages::start().three_times(|packages| {
+    Packages::start().three_times(&["npm"], |packages| {
         let mut home = Home::new()?;
         home.set("npm_config_registry", &packages.url("npm/"));
         home.set("npm_config_audit", "false");
@@ -214,7 +219,7 @@ fn pnpm_and_both_yarns_install_twice() -> Result<()> {
     if !have("pnpm and yarn", &["npm", "node", "unshare"]) {
         return Ok(());
     }
-    Packages::start().three_times(|packages| {
+    Packages::start().three_times(&["npm", "pnpm", "yarn"], |packages| {
         let home = node(packages)?;
         home.write("p/package.json", PROJECT)?;
         home.run(&["pnpm", "--dir", "p", "install"])?;
@@ -259,7 +264,7 @@ fn cargo_fetches_and_its_lock_knows_no_cache() -> Result<()> {
     if !have("cargo", &["cargo", "unshare"]) {
         return Ok(());
     }
-    Packages::start().three_times(|packages| {
+    Packages::start().three_times(&["cargo"], |packages| {
         let mut home = Home::new()?;
         // rustup's cargo looks for its toolchains in the real home.
         let real = std::env::var("HOME").unwrap_or_default();
@@ -361,7 +366,7 @@ fn apt_updates_and_downloads_by_path_and_by_proxy() -> Result<()> {
     if !have("apt", &["apt-get", "unshare"]) {
         return Ok(());
     }
-    Packages::start().three_times(|packages| {
+    Packages::start().three_times(&["apt"], |packages| {
         let below = archive.trim_start_matches("http://");
         let line = |url: &str| format!("deb [signed-by={KEYRING}] {url} {release} main\n");
         let download = [

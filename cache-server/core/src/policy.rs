@@ -1,7 +1,10 @@
 //! What is withheld although it is there: packages by name, and releases that are too
 //! young to have been looked at by anyone.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    fmt,
+    time::{Duration, SystemTime},
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -42,16 +45,66 @@ pub struct Policy {
     canonical: fn(&str) -> String,
 }
 
-/// What the rules say of a package or a release. The reasons are for the client.
+/// What the rules say of a package or a release.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Verdict {
     /// Nothing against it.
     Pass,
     /// It is not to be served.
-    Withheld(String),
+    Withheld(Reason),
     /// It would not be, but for the dry run.
-    WouldWithhold(String),
+    WouldWithhold(Reason),
+}
+
+/// Why something is withheld; its text is for the client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reason {
+    rule: Rule,
+    text: String,
+}
+
+/// A rule that something is against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Rule {
+    /// The name is on the list of those denied.
+    Denied,
+    /// There is a list of those allowed, and the name is not on it.
+    NotAllowed,
+    /// It was published too lately.
+    TooNew,
+}
+
+impl Rule {
+    /// Its name in metrics and logs.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Denied => "denied",
+            Self::NotAllowed => "not_allowed",
+            Self::TooNew => "too_new",
+        }
+    }
+}
+
+impl Reason {
+    /// Of something against a rule, with these words.
+    #[must_use]
+    pub const fn new(rule: Rule, text: String) -> Self {
+        Self { rule, text }
+    }
+
+    /// The rule that it is against.
+    #[must_use]
+    pub const fn rule(&self) -> Rule {
+        self.rule
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
 }
 
 impl Policy {
@@ -79,6 +132,12 @@ impl Policy {
         !self.min_age.is_zero() && !self.covers(&self.exempt, name)
     }
 
+    /// Whether there is a rule at all.
+    #[must_use]
+    pub const fn has_rules(&self) -> bool {
+        !(self.deny.is_empty() && self.allow.is_empty() && self.min_age.is_zero())
+    }
+
     /// Whether all is served, and what would be withheld logged.
     #[must_use]
     pub const fn is_dry_run(&self) -> bool {
@@ -88,10 +147,11 @@ impl Policy {
     /// Judges a package.
     pub fn of_name(&self, name: &str) -> Verdict {
         if self.covers(&self.deny, name) {
-            return self.against(format!("{name} is denied"));
+            return self.against(Rule::Denied, format!("{name} is denied"));
         }
         if !self.allow.is_empty() && !self.covers(&self.allow, name) {
-            return self.against(format!("{name} is not among those allowed"));
+            let text = format!("{name} is not among those allowed");
+            return self.against(Rule::NotAllowed, text);
         }
         Verdict::Pass
     }
@@ -114,7 +174,8 @@ impl Policy {
         }
         let left = Duration::from_secs((self.min_age - age).as_secs());
         let left = humantime::format_duration(left);
-        self.against(format!("{name} {version} is too new, for {left} yet"))
+        let text = format!("{name} {version} is too new, for {left} yet");
+        self.against(Rule::TooNew, text)
     }
 
     fn covers(&self, patterns: &[Pattern], name: &str) -> bool {
@@ -124,7 +185,8 @@ impl Policy {
         }
     }
 
-    fn against(&self, reason: String) -> Verdict {
+    const fn against(&self, rule: Rule, text: String) -> Verdict {
+        let reason = Reason::new(rule, text);
         if self.dry_run {
             Verdict::WouldWithhold(reason)
         } else {
@@ -134,15 +196,21 @@ impl Policy {
 }
 
 impl Verdict {
-    /// Why it is withheld, if it is; of a dry run's reason `log` is told.
-    pub fn enforced(self, log: impl FnOnce(&str)) -> Option<String> {
+    /// What it is against, dry run or not.
+    #[must_use]
+    pub const fn reason(&self) -> Option<&Reason> {
         match self {
             Self::Pass => None,
+            Self::Withheld(reason) | Self::WouldWithhold(reason) => Some(reason),
+        }
+    }
+
+    /// Why it is withheld, if it is.
+    #[must_use]
+    pub fn enforced(self) -> Option<Reason> {
+        match self {
             Self::Withheld(reason) => Some(reason),
-            Self::WouldWithhold(reason) => {
-                log(&reason);
-                None
-            }
+            Self::Pass | Self::WouldWithhold(_) => None,
         }
     }
 }
@@ -247,10 +315,11 @@ mod tests {
         for (name, expected) in [("a", false), ("bA", false), ("b", true), ("BAD", true)] {
             assert_eq!(withheld(name), expected, "{name}");
         }
-        assert_eq!(
-            policy.of_name("BadA"),
-            Verdict::Withheld("BadA is denied".to_owned())
-        );
+        let reason = Reason::new(Rule::Denied, "BadA is denied".to_owned());
+        assert_eq!(policy.of_name("BadA"), Verdict::Withheld(reason));
+        let unlisted = policy.of_name("b");
+        let rule = unlisted.reason().map(Reason::rule);
+        assert_eq!(rule, Some(Rule::NotAllowed));
     }
 
     #[test]
@@ -261,7 +330,8 @@ mod tests {
         });
         let now = SystemTime::UNIX_EPOCH + 10 * DAY;
         let of = |name, published| policy.of_release(name, "1.0", published, now);
-        let reason = "a 1.0 is too new, for 2days yet".to_owned();
+        let text = "a 1.0 is too new, for 2days yet".to_owned();
+        let reason = Reason::new(Rule::TooNew, text);
         assert_eq!(of("a", Some(now - DAY)), Verdict::Withheld(reason));
         assert_eq!(of("a", Some(now - 3 * DAY)), Verdict::Pass);
         assert!(matches!(of("a", Some(now + DAY)), Verdict::Withheld(_)));
@@ -276,26 +346,27 @@ mod tests {
         let now = SystemTime::UNIX_EPOCH;
         assert_eq!(policy.of_name("a"), Verdict::Pass);
         assert_eq!(policy.of_release("a", "1", Some(now), now), Verdict::Pass);
-        assert!(!policy.minds_age_of("a"));
+        assert!(!policy.minds_age_of("a") && !policy.has_rules());
     }
 
     #[test]
-    fn a_dry_run_tells_the_log_and_withholds_nothing() {
+    fn a_dry_run_says_why_and_withholds_nothing() {
         let policy = policy(PolicyConfig {
             deny: names(&["a"]),
             dry_run: true,
             ..three_days()
         });
         let now = SystemTime::UNIX_EPOCH;
-        let mut logged = Vec::new();
+        let mut said = Vec::new();
         for verdict in [
             policy.of_name("a"),
             policy.of_release("b", "1", Some(now), now),
             policy.of_name("b"),
         ] {
-            let withheld = verdict.enforced(|reason| logged.push(reason.to_owned()));
-            assert_eq!(withheld, None);
+            said.extend(verdict.reason().map(ToString::to_string));
+            assert_eq!(verdict.enforced(), None);
         }
-        assert_eq!(logged, ["a is denied", "b 1 is too new, for 3days yet"]);
+        assert_eq!(said, ["a is denied", "b 1 is too new, for 3days yet"]);
+        assert!(policy.has_rules());
     }
 }

@@ -1,6 +1,6 @@
 //! Crates: each is what the index says, or it is not served.
 
-use cache_core::{Digest, Outcome};
+use cache_core::{Digest, Outcome, policy::Reason};
 use cache_http::Reply;
 use cache_upstream::{Demand, Found};
 use http::{HeaderMap, HeaderValue, header, request::Parts};
@@ -24,16 +24,18 @@ impl Cargo {
         (name, version): (CrateName, Version),
         request: &Parts,
     ) -> Result<Answer, CargoError> {
-        let withheld = |reason| {
-            let place = Place::Downloads;
+        let withheld = |reason: Reason| {
+            let (reason, place) = (reason.to_string(), Place::Downloads);
             CargoError::Withheld(Withheld { reason, place })
         };
-        if let Some(reason) = policy::of_crate(&registry.policy, name.as_str()) {
+        let decisions = self.fetcher().decisions();
+        let subject = policy::subject(registry, &name);
+        if let Some(reason) = decisions.of_name(subject) {
             return Err(withheld(reason));
         }
         let release = self.listed(registry, &name, &version).await?;
-        let now = self.clock().wall();
-        if let Some(reason) = policy::of_release(&registry.policy, &release, now) {
+        let verdict = policy::of_release(&registry.policy, &release, self.clock().wall());
+        if let Some(reason) = decisions.of_release(subject, &release.version, verdict) {
             return Err(withheld(reason));
         }
         let checksum = release.checksum;

@@ -84,6 +84,11 @@ impl Document {
         releases.find(|release| release.version == version)
     }
 
+    /// Its versions, in their order.
+    pub(crate) fn releases(&self) -> &[Release] {
+        &self.releases
+    }
+
     /// The lines that stay: `None` if these are all of them, as they are then.
     pub(crate) fn without(&self, withheld: impl Fn(&Release) -> bool) -> Option<Bytes> {
         let gone = self.releases.iter().filter(|release| withheld(release));

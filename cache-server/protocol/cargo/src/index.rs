@@ -2,14 +2,14 @@
 
 use bytes::Bytes;
 use cache_core::{Blob, Digest};
-use cache_http::Reply;
+use cache_http::{Reply, Verbatim};
 use cache_upstream::{Demand, Found, Freshness};
 use http::{HeaderMap, HeaderValue, header, request::Parts};
 
 use crate::{
     cargo::Cargo,
     description::Description,
-    document::LONGEST,
+    document::{LONGEST, Release},
     error::{CargoError, Place, TEXT, Withheld},
     name::CrateName,
     policy,
@@ -29,6 +29,9 @@ impl Cargo {
         let description = described(&found).await?;
         // Said at once, and not when the first crate cannot be had.
         registry.template(&description)?;
+        if Verbatim::is_asked(&request.extensions) {
+            return Ok(whole(&found, registry.freshness, request));
+        }
         let bytes = description.with_downloads_at(&registry.ours);
         Ok(edited(&found, bytes, registry.freshness, request))
     }
@@ -44,8 +47,9 @@ impl Cargo {
             let place = Place::Index;
             CargoError::Withheld(Withheld { reason, place })
         };
-        if let Some(reason) = policy::of_crate(&registry.policy, name.as_str()) {
-            return Err(withheld(reason));
+        let subject = policy::subject(registry, name);
+        if let Some(reason) = self.fetcher().decisions().of_name(subject) {
+            return Err(withheld(reason.to_string()));
         }
         let demand = Demand::of(&request.headers);
         let found = self.found(&registry.index_of(name), demand).await?;
@@ -70,7 +74,12 @@ impl Cargo {
             return Ok(None);
         }
         let (document, now) = (self.document(found).await?, self.clock().wall());
-        Ok(document.without(|release| policy::of_release(policy, release, now).is_some()))
+        let verdict = |release: &Release| policy::of_release(policy, release, now);
+        let releases = document.releases().iter();
+        let judged = releases.map(|release| (release.version.as_str(), verdict(release)));
+        let decisions = self.fetcher().decisions();
+        decisions.of_document(policy::subject(registry, name), judged);
+        Ok(document.without(|release| verdict(release).enforced().is_some()))
     }
 }
 

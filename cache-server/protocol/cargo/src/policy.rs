@@ -3,8 +3,13 @@
 use std::time::SystemTime;
 
 use cache_core::policy::{Policy, Verdict};
+use cache_upstream::Subject;
 
-use crate::document::Release;
+use crate::{
+    document::Release,
+    name::CrateName,
+    registry::{PROTOCOL, Registry},
+};
 
 /// One name for what registries hold to be one: case makes no difference, nor does `-`
 /// for `_`.
@@ -12,19 +17,20 @@ pub(crate) fn canonical(name: &str) -> String {
     name.to_ascii_lowercase().replace('_', "-")
 }
 
-/// Why a crate is withheld, if it is.
-pub(crate) fn of_crate(policy: &Policy, name: &str) -> Option<String> {
-    enforced(policy.of_name(name))
+/// What is judged of a crate, for the log and the metrics.
+pub(crate) fn subject<'a>(registry: &'a Registry, name: &'a CrateName) -> Subject<'a> {
+    Subject {
+        protocol: PROTOCOL,
+        index: &registry.name,
+        policy: &registry.policy,
+        package: name.as_str(),
+    }
 }
 
-/// Why a version is withheld, if it is.
-pub(crate) fn of_release(policy: &Policy, release: &Release, now: SystemTime) -> Option<String> {
+/// What the rules say of a version.
+pub(crate) fn of_release(policy: &Policy, release: &Release, now: SystemTime) -> Verdict {
     let (name, version) = (&release.name, &release.version);
-    enforced(policy.of_release(name, version, release.published, now))
-}
-
-fn enforced(verdict: Verdict) -> Option<String> {
-    verdict.enforced(|reason| tracing::info!(reason, "the policy would withhold it"))
+    policy.of_release(name, version, release.published, now)
 }
 
 #[cfg(test)]
@@ -46,7 +52,7 @@ mod tests {
                 ..PolicyConfig::default()
             };
             let policy = Policy::new(config, canonical);
-            let is_denied = of_crate(&policy, name).is_some();
+            let is_denied = policy.of_name(name).enforced().is_some();
             assert_eq!(is_denied, covered, "{pattern} {name}");
         }
     }

@@ -8,7 +8,7 @@
 //! is below it can only be a registry's name. `dl` is one; what is below has two
 //! segments there and three in a download.
 
-use cache_http::Class;
+use cache_http::{Class, Package};
 use http::{Method, Uri};
 use percent_encoding::percent_decode_str;
 
@@ -66,6 +66,15 @@ impl Endpoint {
                 (found.index_path() == asked).then_some(Self::Index(found))
             }
             [] => None,
+        }
+    }
+
+    /// What it is about, for the access log.
+    pub(crate) fn package(&self) -> Option<Package> {
+        match self {
+            Self::Description => None,
+            Self::Index(name) => Some(Package::named(name.as_str())),
+            Self::Download(name, version) => Some(Package::at(name.as_str(), version.as_str())),
         }
     }
 

@@ -51,7 +51,9 @@ impl Answer {
 
 async fn serve(State(cargo): State<Cargo>, request: Request) -> Response {
     let (parts, _) = request.into_parts();
-    let (class, result) = match Route::parse(&parts.method, &parts.uri) {
+    let route = Route::parse(&parts.method, &parts.uri);
+    let package = route.as_ref().ok().and_then(|it| it.endpoint.package());
+    let (class, result) = match route {
         Ok(route) => (route.endpoint.class(), cargo.answer(route, &parts).await),
         Err(error) => (Class::Other, Err(error)),
     };
@@ -68,6 +70,9 @@ async fn serve(State(cargo): State<Cargo>, request: Request) -> Response {
         tier: answer.tier,
     };
     served.mark(&mut response);
+    if let Some(package) = package {
+        package.mark(&mut response);
+    }
     response
 }
 

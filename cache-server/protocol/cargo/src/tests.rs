@@ -35,6 +35,7 @@ struct World {
     files: FakeOrigin,
     clock: Arc<ManualClock>,
     memory: Memory,
+    metrics: prometheus::Registry,
     app: Router,
     who: Option<Identity>,
 }
@@ -68,6 +69,7 @@ impl World {
             files,
             clock,
             memory,
+            metrics: prometheus::Registry::new(),
             app: Router::new(),
             who: Some(Identity::Known(Arc::new(Principal::anyone()))),
         };
@@ -90,8 +92,8 @@ impl World {
             ..UpstreamConfig::default()
         };
         let clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(&self.clock);
-        let metrics = prometheus::Registry::new();
-        let fetcher = Fetcher::new(cache, upstream, Arc::clone(&clock), &metrics);
+        self.metrics = prometheus::Registry::new();
+        let fetcher = Fetcher::new(cache, upstream, Arc::clone(&clock), &self.metrics);
         let config = CargoConfig {
             registries,
             ..CargoConfig::default()

@@ -26,8 +26,8 @@ pub struct NpmConfig {
     /// whose scope no other one lists.
     pub registries: Vec<RegistryConfig>,
     /// This server as its clients see it; `npm/` lies below. Tarball URLs are rewritten
-    /// to it. Without it every client gets the registry's own URLs, from which pnpm, yarn
-    /// and bun load past this server: `Host` is never asked.
+    /// to it. Without it clients get the registry's own URLs, from which pnpm, yarn 4 and
+    /// bun load past this server: `Host` is never asked. yarn 1 needs none.
     pub public_url: Option<Url>,
     /// How long documents are served without asking again.
     pub freshness: FreshnessConfig,

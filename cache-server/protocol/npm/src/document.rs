@@ -1,11 +1,13 @@
 //! A document on its way out: the registry's bytes, or these without what the policy
 //! withholds and with our tarball URLs.
 
+use std::sync::Arc;
+
 use axum::response::Response;
 use bytes::Bytes;
 use cache_core::{Blob, Digest};
 use cache_http::Reply;
-use cache_upstream::{Answer as Fetched, Demand, Found, Resource};
+use cache_upstream::{Answer as Fetched, Demand, Found, Resource, apart};
 use http::{HeaderMap, HeaderValue, header, request::Parts};
 use quick_cache::{Weighter, sync::Cache};
 
@@ -33,26 +35,27 @@ impl Weighter<(Digest, String), Bytes> for Length {
 
 /// How a document is sent.
 #[derive(Default)]
-pub(crate) struct Outgoing<'a> {
+pub(crate) struct Outgoing {
     /// What the policy withholds of it.
     pub(crate) edits: Edits,
     /// The package whose tarball URLs are rewritten, and how.
-    pub(crate) rewrite: Option<(&'a PackageName, &'a Rewrite)>,
+    pub(crate) rewrite: Option<(PackageName, Arc<Rewrite>)>,
     /// The request headers that decide over the form.
     pub(crate) vary: Option<&'static str>,
 }
 
-impl Outgoing<'_> {
+impl Outgoing {
     /// Names what is done to the document, in entity tags and keys; empty for nothing.
     fn mode(&self) -> String {
-        let rewrite = self.rewrite.map(|(_, rewrite)| rewrite.mode().to_owned());
+        let rewrite = self.rewrite.as_ref();
+        let rewrite = rewrite.map(|(_, rewrite)| rewrite.mode().to_owned());
         let modes = [self.edits.mode(), rewrite].into_iter().flatten();
         modes.collect::<Vec<_>>().join("-")
     }
 
     fn apply(&self, document: Bytes) -> Bytes {
         let document = self.edits.apply(document);
-        match self.rewrite {
+        match &self.rewrite {
             Some((name, rewrite)) => rewrite.apply(&document, name),
             None => document,
         }
@@ -76,7 +79,7 @@ impl Npm {
     pub(crate) async fn send(
         &self,
         (found, blob): (&Found, &Blob),
-        outgoing: &Outgoing<'_>,
+        outgoing: Outgoing,
         parts: &Parts,
     ) -> Result<Answer, NpmError> {
         let mut headers = HeaderMap::new();
@@ -107,18 +110,14 @@ impl Npm {
         })
     }
 
-    async fn edit(
-        &self,
-        blob: &Blob,
-        outgoing: &Outgoing<'_>,
-        mode: &str,
-    ) -> Result<Bytes, NpmError> {
+    async fn edit(&self, blob: &Blob, outgoing: Outgoing, mode: &str) -> Result<Bytes, NpmError> {
         // The name decides over which URLs are ours, the digest over all else.
-        let name = outgoing.rewrite.map_or("", |(name, _)| name.as_str());
+        let name = outgoing.rewrite.as_ref();
+        let name = name.map_or("", |(name, _)| name.as_str());
         let key = (*blob.digest(), format!("{mode} {name}"));
         let edit = async {
             let document = blob.read(self.config().max_document.0).await?;
-            Ok(outgoing.apply(document))
+            Ok(apart(document.len(), move || outgoing.apply(document)).await)
         };
         self.edited().get_or_insert_async(&key, edit).await
     }

@@ -10,6 +10,7 @@
 //! [`Fetcher`]: cache_upstream::Fetcher
 
 mod answer;
+mod asked;
 mod config;
 mod dist;
 mod document;

@@ -109,6 +109,13 @@ impl FileName {
         }
     }
 
+    /// Its version, if it is called as files of the package are.
+    pub(crate) fn version_of(&self, package: &PackageName) -> Option<&str> {
+        let unscoped = package.as_str().rsplit('/').next()?;
+        let version = self.0.strip_prefix(unscoped)?.strip_prefix('-')?;
+        version.strip_suffix(".tgz")
+    }
+
     pub(crate) fn as_str(&self) -> &str {
         &self.0
     }

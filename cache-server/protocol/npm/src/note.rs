@@ -7,12 +7,13 @@ use serde::Deserialize;
 
 use crate::{
     answer::Answer,
+    asked::Asked,
     document::Outgoing,
     error::{JSON, NpmError},
     name::PackageName,
     npm::Npm,
     registry::Registry,
-    route::{Asked, Note},
+    route::Note,
 };
 
 /// What must be in the document of a version.
@@ -33,7 +34,6 @@ impl Npm {
         let resource = self.note_of(registry, note)?;
         let found = self.fetch(&resource, asked.demand).await?;
         let blob = found.blob().await?;
-        let differs = registry.rewrite.is_some() && !registry.rewrite_for_npm;
         let mut outgoing = Outgoing::default();
         match note {
             Note::Version(name, _) => {
@@ -41,8 +41,9 @@ impl Npm {
                     let version = self.version_of(name, &blob).await?;
                     self.admit_version(registry, name, &version).await?;
                 }
-                outgoing.rewrite = registry.rewrite_for(asked.by_npm).map(|it| (name, it));
-                outgoing.vary = differs.then_some("User-Agent");
+                let rewrite = registry.rewrite_for(asked.client);
+                outgoing.rewrite = rewrite.map(|rewrite| (name.clone(), rewrite));
+                outgoing.vary = Some("User-Agent");
             }
             Note::DistTags(name) => {
                 let edits = self.edits_of_tags(registry, name, asked.demand, &blob);
@@ -50,7 +51,7 @@ impl Npm {
             }
             Note::Attestations(_, _) | Note::Keys => {}
         }
-        self.send((&found, &blob), &outgoing, parts).await
+        self.send((&found, &blob), outgoing, parts).await
     }
 
     /// Which version a document is of that was perhaps asked for by a tag.

@@ -54,7 +54,7 @@ impl Npm {
         let registries = Registries::new(&config)?;
         if config.public_url.is_none() {
             tracing::warn!(
-                "npm: public_url is not set: pnpm, yarn and bun load tarballs from the registry itself"
+                "npm: public_url is not set: pnpm, yarn 4 and bun load tarballs from the registry itself"
             );
         }
         let (memory, seconds) = (config.memory.0, config.max_age.0.as_secs());

@@ -11,12 +11,12 @@ use serde::{
 
 use crate::{
     answer::Answer,
+    asked::{Asked, Form},
     document::Outgoing,
     error::NpmError,
     name::PackageName,
     npm::Npm,
     registry::Registry,
-    route::{Asked, Form},
 };
 
 /// What must be in a packument for it to be one.
@@ -67,17 +67,13 @@ impl Npm {
         let found = self.fetch(&resource, asked.demand).await?;
         let blob = found.blob().await?;
         let edits = self.edits_of_packument(registry, name, asked, &blob);
-        let differs = registry.rewrite.is_some() && !registry.rewrite_for_npm;
+        let rewrite = registry.rewrite_for(asked.client);
         let outgoing = Outgoing {
             edits: edits.await?,
-            rewrite: registry.rewrite_for(asked.by_npm).map(|it| (name, it)),
-            vary: Some(if differs {
-                "Accept, User-Agent"
-            } else {
-                "Accept"
-            }),
+            rewrite: rewrite.map(|rewrite| (name.clone(), rewrite)),
+            vary: Some("Accept, User-Agent"),
         };
-        self.send((&found, &blob), &outgoing, parts).await
+        self.send((&found, &blob), outgoing, parts).await
     }
 
     /// A packument as its registry has it.

@@ -8,24 +8,24 @@ use std::{future::Future, sync::Arc, time::SystemTime};
 use bytes::Bytes;
 use cache_core::{
     Blob,
-    policy::{Policy, Verdict},
+    policy::{Reason, Verdict},
 };
-use cache_upstream::Demand;
+use cache_upstream::{Demand, Subject, apart};
 
 use crate::{
+    asked::{Asked, Form},
     edits::Edits,
     error::NpmError,
     name::PackageName,
     npm::Npm,
     registry::Registry,
     release::{Releases, Tags, newest},
-    route::{Asked, Form},
+    serve::PROTOCOL,
 };
 
 /// Judges the versions of one package.
 struct Judge<'a> {
-    policy: &'a Policy,
-    name: &'a PackageName,
+    subject: Subject<'a>,
     /// Of the full packument.
     full: Arc<Releases>,
     now: SystemTime,
@@ -33,35 +33,36 @@ struct Judge<'a> {
 
 impl Judge<'_> {
     fn of(&self, version: &str) -> Verdict {
-        let (name, published) = (self.name.as_str(), self.published(version));
-        self.policy.of_release(name, version, published, self.now)
+        let Subject {
+            policy, package, ..
+        } = self.subject;
+        policy.of_release(package, version, self.published(version), self.now)
     }
 
     fn withholds(&self, version: &str) -> bool {
-        matches!(self.of(version), Verdict::Withheld(_))
+        self.of(version).enforced().is_some()
     }
 
     /// A version that the full packument does not list yet is as young as can be.
     fn published(&self, version: &str) -> Option<SystemTime> {
         self.full.published(version).unwrap_or(Some(self.now))
     }
+}
 
-    /// Once for a document, whatever it has of versions.
-    fn log_dry_run<'v>(&self, mut versions: impl Iterator<Item = &'v str>) {
-        let first = versions.find_map(|version| match self.of(version) {
-            Verdict::WouldWithhold(reason) => Some(reason),
-            Verdict::Pass | Verdict::Withheld(_) => None,
-        });
-        if let Some(reason) = first {
-            log(&reason);
-        }
+fn subject<'a>(registry: &'a Registry, name: &'a PackageName) -> Subject<'a> {
+    Subject {
+        protocol: PROTOCOL,
+        index: registry.name(),
+        policy: &registry.policy,
+        package: name.as_str(),
     }
 }
 
 impl Npm {
     /// Refuses a package without asking its registry, so that no name of it leaks.
-    pub(crate) fn admit(registry: &Registry, name: &PackageName) -> Result<(), NpmError> {
-        refused(registry.policy.of_name(name.as_str()))
+    pub(crate) fn admit(&self, registry: &Registry, name: &PackageName) -> Result<(), NpmError> {
+        let decisions = self.fetcher().decisions();
+        refused(decisions.of_name(subject(registry, name)))
     }
 
     /// Refuses a version that is too young.
@@ -72,10 +73,11 @@ impl Npm {
         version: &str,
     ) -> Result<(), NpmError> {
         let full = self.full_that_lists(registry, name, version);
-        match self.judge(registry, name, full).await? {
-            Some(judge) => refused(judge.of(version)),
-            None => Ok(()),
-        }
+        let Some(judge) = self.judge(registry, name, full).await? else {
+            return Ok(());
+        };
+        let decisions = self.fetcher().decisions();
+        refused(decisions.of_release(judge.subject, version, judge.of(version)))
     }
 
     /// What takes the versions out of a packument that are too young.
@@ -99,7 +101,10 @@ impl Npm {
             Form::Full => Arc::clone(&judge.full),
             Form::Abbreviated => self.releases(name, packument).await?,
         };
-        judge.log_dry_run(releases.versions());
+        let judged = releases.versions().map(|it| (it, judge.of(it)));
+        self.fetcher()
+            .decisions()
+            .of_document(judge.subject, judged);
         let withheld = |version: &str| judge.withholds(version);
         let mut versions = releases.versions().peekable();
         if versions.peek().is_some() && versions.all(withheld) {
@@ -143,8 +148,7 @@ impl Npm {
         }
         match full.await {
             Ok(full) => Ok(Some(Judge {
-                policy,
-                name,
+                subject: subject(registry, name),
                 full,
                 now: self.clock().wall(),
             })),
@@ -189,7 +193,8 @@ impl Npm {
     async fn releases(&self, name: &PackageName, blob: &Blob) -> Result<Arc<Releases>, NpmError> {
         let parse = async {
             let packument = self.document(blob).await?;
-            let releases = Releases::parse(&packument).map_err(|error| {
+            let parse = move || Releases::parse(&packument);
+            let releases = apart(blob.size() as usize, parse).await.map_err(|error| {
                 tracing::warn!(%name, %error, "a packument cannot be read");
                 NpmError::Unreadable(name.clone())
             });
@@ -204,11 +209,9 @@ impl Npm {
     }
 }
 
-fn refused(verdict: Verdict) -> Result<(), NpmError> {
-    let reason = verdict.enforced(log);
-    reason.map_or(Ok(()), |reason| Err(NpmError::Withheld(reason)))
-}
-
-fn log(reason: &str) {
-    tracing::info!(reason, "the policy would withhold it");
+fn refused(reason: Option<Reason>) -> Result<(), NpmError> {
+    match reason {
+        Some(reason) => Err(NpmError::Withheld(reason.to_string())),
+        None => Ok(()),
+    }
 }

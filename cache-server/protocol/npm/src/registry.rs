@@ -8,6 +8,7 @@ use http::HeaderValue;
 use url::Url;
 
 use crate::{
+    asked::Client,
     config::{ConfigError, NpmConfig, RegistryConfig},
     error::NpmError,
     name::{PackageName, is_scope},
@@ -22,8 +23,10 @@ pub(crate) struct Registry {
     pub(crate) namespace: Namespace,
     pub(crate) origin: Arc<Origin>,
     /// How its tarball URLs become ours; `None` if nobody knows how clients reach us.
-    pub(crate) rewrite: Option<Rewrite>,
-    pub(crate) rewrite_for_npm: bool,
+    rewrite: Option<Arc<Rewrite>>,
+    /// How they lose their host, for a client that knows where we are.
+    relative: Arc<Rewrite>,
+    rewrite_for_npm: bool,
     pub(crate) policy: Policy,
     scopes: Vec<String>,
 }
@@ -42,7 +45,8 @@ impl Registry {
         let origin = origin.map_err(|error| ConfigError::Origin { name, error })?;
         Ok(Self {
             namespace,
-            rewrite: public.map(|public| Rewrite::new(origin.base(), public)),
+            rewrite: public.map(|public| Arc::new(Rewrite::to(origin.base(), public))),
+            relative: Arc::new(Rewrite::relative(origin.base())),
             origin: Arc::new(origin),
             rewrite_for_npm: config.rewrite_for_npm,
             // Names of packages are told apart to the letter.
@@ -51,10 +55,20 @@ impl Registry {
         })
     }
 
+    /// Its name in the configuration.
+    pub(crate) fn name(&self) -> &str {
+        let whole = self.namespace.as_str();
+        whole.rsplit('/').next().unwrap_or(whole)
+    }
+
     /// How URLs are rewritten for a client, if they are.
-    pub(crate) fn rewrite_for(&self, by_npm: bool) -> Option<&Rewrite> {
-        let rewrite = self.rewrite.as_ref();
-        rewrite.filter(|_| !by_npm || self.rewrite_for_npm)
+    pub(crate) fn rewrite_for(&self, client: Client) -> Option<Arc<Rewrite>> {
+        match client {
+            Client::OfTheOrigin => None,
+            Client::Npm if !self.rewrite_for_npm => None,
+            Client::Npm | Client::Other => self.rewrite.clone(),
+            Client::Yarn1 => Some(Arc::clone(&self.relative)),
+        }
     }
 
     /// What lies at a path of this registry, kept as `name`.

@@ -13,7 +13,7 @@ use crate::name::PackageName;
 /// is no part of one.
 const KEY: &[u8] = b"\"tarball\"";
 
-/// From a registry's URLs to ours.
+/// From a registry's URLs to ours, or to paths.
 #[derive(Debug)]
 pub(crate) struct Rewrite {
     from: String,
@@ -24,9 +24,18 @@ pub(crate) struct Rewrite {
 
 impl Rewrite {
     /// From below `base`, which ends with a slash, to `npm/` below `public`.
-    pub(crate) fn new(base: &Url, public: &Url) -> Self {
+    pub(crate) fn to(base: &Url, public: &Url) -> Self {
+        let public = public.as_str().trim_end_matches('/');
+        Self::new(base, format!("{public}/npm/"))
+    }
+
+    /// From below `base` to a path without it: `<name>/-/<file>`.
+    pub(crate) fn relative(base: &Url) -> Self {
+        Self::new(base, String::new())
+    }
+
+    fn new(base: &Url, to: String) -> Self {
         let from = base.to_string();
-        let to = format!("{}/npm/", public.as_str().trim_end_matches('/'));
         let mode = Digest::sha256(format!("{from} {to}").as_bytes()).hex();
         Self {
             from,
@@ -95,7 +104,11 @@ mod tests {
 
     fn apply(document: &str) -> String {
         let base = "https://packages.example/r/".parse().unwrap();
-        let rewrite = Rewrite::new(&base, &"http://cache.example:3142".parse().unwrap());
+        let public = "http://cache.example:3142".parse().unwrap();
+        apply_by(&Rewrite::to(&base, &public), document)
+    }
+
+    fn apply_by(rewrite: &Rewrite, document: &str) -> String {
         let name = PackageName::parse("@s/n").unwrap();
         let edited = rewrite.apply(document.as_bytes(), &name);
         String::from_utf8(edited.to_vec()).unwrap()
@@ -119,6 +132,19 @@ mod tests {
         }
         let encoded = r#"{"tarball":"https://packages.example/r/@s%2Fn/-/n-1.tgz"}"#;
         assert!(apply(encoded).contains("http://cache.example:3142/npm/@s%2Fn/-/"));
+    }
+
+    #[test]
+    fn what_is_relative_has_no_host_and_another_mode() {
+        let base = "https://packages.example/r/".parse().unwrap();
+        let relative = Rewrite::relative(&base);
+        for name in ["@s/n", "@s%2fn"] {
+            let old = format!(r#"{{"tarball": "https://packages.example/r/{name}/-/n-1.tgz"}}"#);
+            let new = format!(r#"{{"tarball": "{name}/-/n-1.tgz"}}"#);
+            assert_eq!(apply_by(&relative, &old), new);
+        }
+        let here = Rewrite::to(&base, &"http://cache.example:3142".parse().unwrap());
+        assert_ne!(relative.mode(), here.mode());
     }
 
     #[test]

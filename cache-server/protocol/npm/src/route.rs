@@ -1,12 +1,11 @@
-//! From method, URL and headers to an [`Endpoint`] and an [`Asked`]: the only place that
-//! looks at them.
+//! From method and URL to an [`Endpoint`]: the only place that looks at them.
 //!
 //! Each segment is percent-decoded exactly once, after the path was split at its
 //! slashes. npm and yarn spell a scoped name `@scope%2fname`, pnpm `@scope%2Fname`, and
 //! lock files `@scope/name`; from here on there is one spelling.
 
-use cache_upstream::Demand;
-use http::{HeaderMap, HeaderValue, Method, Uri, header};
+use cache_http::Package;
+use http::{Method, Uri};
 use percent_encoding::percent_decode_str;
 
 use crate::{
@@ -53,29 +52,13 @@ pub(crate) enum Passed {
     Audit(&'static str),
 }
 
-/// How it is asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Asked {
-    /// Which of the two packuments.
-    pub(crate) form: Form,
-    /// Whether the client is npm itself, which finds tarballs by its own configuration.
-    pub(crate) by_npm: bool,
-    /// How new it must be.
-    pub(crate) demand: Demand,
-}
-
-/// The two forms of a packument (npm/registry, package-metadata.md).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Form {
-    /// With everything.
-    Full,
-    /// With what an installation needs.
-    Abbreviated,
-}
-
 impl Endpoint {
     pub(crate) fn parse(method: &Method, uri: &Uri) -> Result<Self, NpmError> {
-        let path = uri.path().strip_prefix("/npm/").unwrap_or_default();
+        let path = uri.path();
+        let below = path
+            .strip_prefix("/npm/")
+            .or_else(|| Some(path.strip_prefix('/')?).filter(|path| path.contains("/-/")));
+        let path = below.unwrap_or_default();
         let segments: Vec<_> = path.split('/').map(decode).collect::<Result<_, _>>()?;
         let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
         match segments.as_slice() {
@@ -107,6 +90,22 @@ impl Endpoint {
             ) => Some(name),
             Self::Note(Note::Keys) | Self::Passed(_) => None,
         }
+    }
+
+    /// What it is about, for the access log.
+    pub(crate) fn named(&self) -> Option<Package> {
+        let name = self.package()?;
+        let version = match self {
+            Self::Tarball(_, file) => file.version_of(name),
+            Self::Note(Note::Version(_, version) | Note::Attestations(_, version)) => {
+                Some(version.as_str())
+            }
+            _ => None,
+        };
+        Some(version.map_or_else(
+            || Package::named(name.as_str()),
+            |version| Package::at(name.as_str(), version),
+        ))
     }
 
     fn of_package(name: PackageName, rest: &[&str]) -> Result<Self, NpmError> {
@@ -160,75 +159,6 @@ impl Endpoint {
             _ => Err(NpmError::NoSuchEndpoint),
         }
     }
-}
-
-impl Asked {
-    pub(crate) fn of(headers: &HeaderMap) -> Self {
-        let agent = headers.get(header::USER_AGENT);
-        Self {
-            form: Form::accepted(headers),
-            // "pnpm/10.0.0 npm/? node/..." is another.
-            by_npm: agent.is_some_and(|agent| agent.as_bytes().starts_with(b"npm/")),
-            demand: Demand::of(headers),
-        }
-    }
-}
-
-impl Form {
-    const ABBREVIATED: &'static str = "application/vnd.npm.install-v1+json";
-
-    /// Abbreviated for those who name it and like it no less than the full one; a client
-    /// that gets too little fails, one that gets too much does not.
-    fn accepted(headers: &HeaderMap) -> Self {
-        let lines = headers.get_all(header::ACCEPT).iter();
-        let ranges = lines
-            .filter_map(|line| line.to_str().ok())
-            .flat_map(|line| line.split(','))
-            .filter_map(quality);
-        let (mut short, mut full) = (0.0_f32, 0.0);
-        for (media, q) in ranges {
-            if media.eq_ignore_ascii_case(Self::ABBREVIATED) {
-                short = q;
-            } else if media.eq_ignore_ascii_case("application/json") {
-                full = q;
-            }
-        }
-        if short > 0.0 && short >= full {
-            Self::Abbreviated
-        } else {
-            Self::Full
-        }
-    }
-
-    /// What the registry is asked with.
-    pub(crate) const fn accept(self) -> HeaderValue {
-        HeaderValue::from_static(match self {
-            Self::Full => "application/json",
-            Self::Abbreviated => {
-                "application/vnd.npm.install-v1+json; q=1.0, application/json; q=0.8, */*"
-            }
-        })
-    }
-
-    /// Its part of a key.
-    pub(crate) const fn label(self) -> &'static str {
-        match self {
-            Self::Full => "full",
-            Self::Abbreviated => "abbreviated",
-        }
-    }
-}
-
-/// A media range and its weight (RFC 9110, 12.4.2 and 12.5.1).
-fn quality(range: &str) -> Option<(&str, f32)> {
-    let mut parts = range.split(';').map(str::trim);
-    let media = parts.next()?;
-    let weight = parts.find_map(|part| {
-        let (name, value) = part.split_once('=')?;
-        name.eq_ignore_ascii_case("q").then_some(value)
-    });
-    let weight = weight.map_or(Some(1.0), |q| q.parse().ok())?;
-    Some((media, weight))
 }
 
 fn reading(method: &Method, endpoint: Endpoint) -> Result<Endpoint, NpmError> {
@@ -299,6 +229,18 @@ mod tests {
     }
 
     #[test]
+    fn a_tarball_is_found_without_the_registrys_path() {
+        for (path, package) in [
+            ("/ms/-/ms-2.1.3.tgz", "ms"),
+            ("/@s/n/-/n-1.0.0.tgz", "@s/n"),
+        ] {
+            let tarball = get(path).unwrap();
+            assert!(matches!(tarball, Endpoint::Tarball(it, _) if it == name(package)));
+        }
+        assert!(get("/ms").is_err());
+    }
+
+    #[test]
     fn a_package_may_be_called_like_the_api() {
         assert_eq!(get("/npm/-").unwrap(), Endpoint::Packument(name("-")));
         let tarball = get("/npm/-/-/--0.0.1.tgz").unwrap();
@@ -359,29 +301,5 @@ mod tests {
                 "{method} {path}"
             );
         }
-    }
-
-    #[test]
-    fn the_abbreviated_form_is_for_those_who_prefer_it() {
-        let form = |accept: &'static str| {
-            let headers = [(header::ACCEPT, HeaderValue::from_static(accept))];
-            Asked::of(&HeaderMap::from_iter(headers)).form
-        };
-        let short = "application/vnd.npm.install-v1+json";
-        for accept in [short, "Application/Vnd.npm.install-v1+JSON, */*"] {
-            assert_eq!(form(accept), Form::Abbreviated, "{accept}");
-        }
-        for preferred in ["; q=1.0, application/json; q=0.8, */*", ",application/json"] {
-            let accept = format!("{short}{preferred}").leak();
-            assert_eq!(form(accept), Form::Abbreviated, "{accept}");
-        }
-        for full in ["; q=0", ";q=0.5, application/json", "; q=x"] {
-            let accept = format!("{short}{full}").leak();
-            assert_eq!(form(accept), Form::Full, "{accept}");
-        }
-        for accept in ["application/json", "*/*", "application/*", ""] {
-            assert_eq!(form(accept), Form::Full, "{accept}");
-        }
-        assert_eq!(Asked::of(&HeaderMap::new()).form, Form::Full);
     }
 }

@@ -8,20 +8,21 @@ use axum::{
     routing::any,
 };
 use cache_core::{Action, Tier};
-use cache_http::{Class, Identity, Op, Served};
+use cache_http::{Class, Identity, Op, Served, Verbatim};
 use http::Method;
 
 use crate::{
     answer::Answer,
+    asked::{Asked, Client},
     error::NpmError,
     npm::Npm,
-    route::{Asked, Endpoint, Passed},
+    route::{Endpoint, Passed},
 };
 
 /// The protocol's short name.
 pub(crate) const PROTOCOL: &str = "npm";
 
-/// The registry below `/npm/`.
+/// The registry below `/npm/`, and tarballs below `/` too.
 ///
 /// Rights are read from the [`Identity`] in the extensions of the request: reading
 /// `npm/<registry>`.
@@ -30,12 +31,18 @@ pub fn router<S: Clone + Send + Sync + 'static>(npm: Npm) -> Router<S> {
         .route("/npm", any(serve))
         .route("/npm/", any(serve))
         .route("/npm/{*path}", any(serve))
+        // npm 9 and older put the registry's host into a lock file's URLs, and not its
+        // path.
+        .route("/{name}/-/{file}", any(serve))
+        .route("/{scope}/{name}/-/{file}", any(serve))
         .with_state(npm)
 }
 
 async fn serve(State(npm): State<Npm>, request: Request) -> Response {
     let method = request.method().clone();
-    let (class, op, result) = match Endpoint::parse(&method, request.uri()) {
+    let endpoint = Endpoint::parse(&method, request.uri());
+    let package = endpoint.as_ref().ok().and_then(Endpoint::named);
+    let (class, op, result) = match endpoint {
         Ok(endpoint) => {
             let (class, op) = kind(&endpoint);
             (class, op, npm.answer(endpoint, request).await)
@@ -55,6 +62,9 @@ async fn serve(State(npm): State<Npm>, request: Request) -> Response {
         tier: answer.tier,
     };
     served.mark(&mut response);
+    if let Some(package) = package {
+        package.mark(&mut response);
+    }
     response
 }
 
@@ -68,9 +78,12 @@ impl Npm {
         let right = registry.namespace.as_str();
         Identity::allow(&parts.extensions, Action::Read, right)?;
         if let Some(name) = endpoint.package() {
-            Self::admit(registry, name)?;
+            self.admit(registry, name)?;
         }
-        let asked = Asked::of(&parts.headers);
+        let mut asked = Asked::of(&parts.headers);
+        if Verbatim::is_asked(&parts.extensions) {
+            asked.client = Client::OfTheOrigin;
+        }
         match &endpoint {
             Endpoint::Packument(name) => self.packument(registry, name, asked, &parts).await,
             Endpoint::Note(note) => self.note(registry, note, asked, &parts).await,

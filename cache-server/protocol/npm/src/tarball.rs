@@ -4,17 +4,17 @@ use std::sync::Arc;
 
 use cache_core::Outcome;
 use cache_http::Reply;
-use cache_upstream::{Class, Demand, Found};
+use cache_upstream::{Class, Demand, Found, apart};
 use http::{HeaderMap, HeaderValue, header, request::Parts};
 
 use crate::{
     answer::Answer,
+    asked::Form,
     dist::{Dist, Dists, Integrity},
     error::NpmError,
     name::{FileName, PackageName},
     npm::Npm,
     registry::Registry,
-    route::Form,
 };
 
 const OCTETS: HeaderValue = HeaderValue::from_static("application/octet-stream");
@@ -99,7 +99,8 @@ impl Npm {
         let blob = found.blob().await?;
         let parse = async {
             let packument = blob.read(self.config().max_document.0).await?;
-            let dists = Dists::parse(&packument).map_err(|error| {
+            let parse = move || Dists::parse(&packument);
+            let dists = apart(blob.size() as usize, parse).await.map_err(|error| {
                 tracing::warn!(%name, %error, "a packument cannot be read");
                 NpmError::Unreadable(name.clone())
             });

@@ -41,6 +41,7 @@ struct Rig {
     origin: FakeOrigin,
     clock: Arc<ManualClock>,
     store: Memory,
+    metrics: Registry,
     npm: Npm,
     app: Router,
 }
@@ -129,13 +130,14 @@ impl Rig {
         upstream: UpstreamConfig,
         config: NpmConfig,
     ) -> Self {
-        let clock = Arc::new(ManualClock::default());
-        let fetcher = Fetcher::new(cache, upstream, Arc::clone(&clock) as _, &Registry::new());
+        let (clock, metrics) = (Arc::new(ManualClock::default()), Registry::new());
+        let fetcher = Fetcher::new(cache, upstream, Arc::clone(&clock) as _, &metrics);
         let npm = Npm::with_clock(fetcher.unwrap(), config, Arc::clone(&clock) as _).unwrap();
         Self {
             origin,
             clock,
             store,
+            metrics,
             app: router(npm.clone()),
             npm,
         }

@@ -3,6 +3,7 @@
 use cache_core::{Period, Size, policy::PolicyConfig};
 use cache_upstream::{FreshnessConfig, OriginConfig};
 use serde::{Deserialize, Serialize};
+use url::Url;
 
 /// Configuration of the package index. There is no index by default.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -16,6 +17,9 @@ pub struct PypiConfig {
     /// What is withheld although an index has it, from pages and by its URL. Its patterns
     /// are normalised as names are. Only JSON pages say when a file was uploaded.
     pub policy: PolicyConfig,
+    /// This server as its clients see it; `pypi/` lies below. The URLs of files in the
+    /// JSON API begin with it; without it they are relative, as pages have them.
+    pub public_url: Option<Url>,
     /// `Cache-Control: max-age` of a page, for the clients' own caches.
     pub max_age: Period,
     /// How long a page is served without asking its origin again.
@@ -32,6 +36,7 @@ impl Default for PypiConfig {
             indexes: Vec::new(),
             routes: Vec::new(),
             policy: PolicyConfig::default(),
+            public_url: None,
             max_age: Period::seconds(600),
             freshness: FreshnessConfig::default(),
             max_page: Size::mib(64),

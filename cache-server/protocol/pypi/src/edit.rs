@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeSet, HashMap},
     ops::Range,
+    sync::Arc,
 };
 
 use cache_core::Digest;
@@ -13,33 +14,34 @@ use crate::{
     html_page,
     index::Index,
     json_page,
-    listing::{File, Listing, Metadata, site},
+    listing::{File, Listing, Metadata},
     name::Project,
     policy::Withheld,
+    splice::{cuts, splice},
 };
 
 /// What a page is made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct View {
     pub(crate) form: Form,
-    /// How far it is up to `/pypi/`, in folders.
-    pub(crate) depth: u8,
+    /// How far it is up to `/pypi/`, in folders; `None` if files stay where they are.
+    pub(crate) depth: Option<u8>,
 }
 
 /// The metadata that was read out of wheels, by the wheel's digest.
 pub(crate) type Learned = HashMap<Digest, Digest>;
 
 /// An edit of one page.
-pub(crate) struct Edit<'a> {
-    pub(crate) index: &'a Index,
-    pub(crate) project: &'a Project,
-    pub(crate) listing: &'a Listing,
-    pub(crate) learned: &'a Learned,
-    pub(crate) withheld: &'a Withheld,
+pub(crate) struct Edit {
+    pub(crate) index: Arc<Index>,
+    pub(crate) project: Project,
+    pub(crate) listing: Arc<Listing>,
+    pub(crate) learned: Learned,
+    pub(crate) withheld: Withheld,
     pub(crate) view: View,
 }
 
-impl Edit<'_> {
+impl Edit {
     /// The page in the view's form, from the origin's in its own.
     pub(crate) fn page(&self, from: Form, page: &[u8]) -> Vec<u8> {
         if from.is_json() == self.view.form.is_json() {
@@ -54,7 +56,7 @@ impl Edit<'_> {
             |file: &File| self.url(file),
             |file: &File| self.metadata(file),
         );
-        write(self.listing, &self.files(), self.project, &url, &metadata)
+        write(&self.listing, &self.files(), &self.project, &url, &metadata)
     }
 
     /// The files that are not withheld.
@@ -64,27 +66,14 @@ impl Edit<'_> {
         kept.map(|(_, file)| file).collect()
     }
 
-    /// The parts of a JSON page that go with the files that are withheld, and with each
-    /// one comma.
+    /// The parts of a JSON page that go with the files that are withheld.
     fn cuts(&self) -> Vec<Range<usize>> {
         let files = self
             .withheld
             .iter()
             .filter_map(|at| self.listing.files.get(*at));
         let items: BTreeSet<usize> = files.map(|file| file.item).collect();
-        let all = &self.listing.items;
-        // Those at the start go up to the first that stays, others from the one before.
-        let leading = (0..).take_while(|at| items.contains(at)).count();
-        let behind = items.range(leading..);
-        let mut cuts: Vec<_> = behind.map(|&at| all[at - 1].end..all[at].end).collect();
-        if leading > 0 {
-            let end = match all.get(leading) {
-                Some(first) => first.start,
-                None => all[leading - 1].end,
-            };
-            cuts.push(all[0].start..end);
-        }
-        cuts
+        cuts(&self.listing.items, &items)
     }
 
     /// Replaces the URLs, and takes out what is withheld.
@@ -101,18 +90,10 @@ impl Edit<'_> {
             (file.span.clone(), text)
         });
         let cuts = self.listing.cut.iter().cloned().chain(self.cuts());
-        let mut edits: Vec<_> = cuts.map(|cut| (cut, String::new())).chain(urls).collect();
-        edits.sort_by_key(|(span, _)| span.start);
-        // Served URLs are about as long as the origins'.
-        let mut edited = Vec::with_capacity(page.len() + page.len() / 8);
-        let mut at = 0;
-        for (span, text) in edits {
-            edited.extend_from_slice(&page[at..span.start]);
-            edited.extend_from_slice(text.as_bytes());
-            at = span.end;
-        }
-        edited.extend_from_slice(&page[at..]);
-        edited
+        splice(
+            page,
+            cuts.map(|cut| (cut, String::new())).chain(urls).collect(),
+        )
     }
 
     /// A URL's string in JSON, and the metadata that the page does not have.
@@ -148,13 +129,10 @@ impl Edit<'_> {
     /// The query is left out. The page that it came from says it again when the file is
     /// asked for, and clients append `.metadata` to what they are given.
     fn url(&self, file: &File) -> String {
-        if self.index.file(&file.url).is_none() {
-            return file.url.to_string();
+        match (self.view.depth, self.index.path(&self.project, &file.url)) {
+            (Some(depth), Some(path)) => "../".repeat(depth.into()) + &path,
+            _ => file.url.to_string(),
         }
-        let up = "../".repeat(self.view.depth.into());
-        let (index, project) = (&self.index.name, self.project);
-        let (site, path) = (site(&file.url), file.url.path());
-        format!("{up}packages/{index}/{project}/{site}{path}")
     }
 
     fn metadata(&self, file: &File) -> Metadata {

@@ -14,7 +14,6 @@ use crate::{
     listing::{File, Metadata},
     name::Project,
     page::{Page, allow, is_doubtful},
-    policy,
     pypi::Inner,
     serve::Done,
 };
@@ -37,7 +36,7 @@ impl Inner {
         let index = self.candidates(Some(index), project).pop();
         let index = index.ok_or(PypiError::NoSuchIndex)?;
         allow(index, parts)?;
-        policy::admit(&self.policy, project)?;
+        self.admit_project(project)?;
         let (page, asked) = match self.listed(index, project, place).await {
             Ok(listed) => listed,
             Err(error) => return self.kept(index, place, error, parts).await,
@@ -79,11 +78,10 @@ impl Inner {
 
     /// Refuses a file, and its metadata, that its page is served without.
     fn admit(&self, page: &Page, place: &str) -> Result<(), PypiError> {
-        let now = self.clock.wall();
-        let of = place.strip_suffix(".metadata").unwrap_or(place);
-        let files = [place, of].map(|place| page.listing.file(place));
-        let mut files = files.into_iter().flatten();
-        files.try_for_each(|file| policy::admit_file(&self.policy, &page.project, file, now))
+        let places = [Some(place), place.strip_suffix(".metadata")];
+        let places = places.into_iter().flatten();
+        let mut files = places.filter_map(|place| page.listing.file(place));
+        files.try_for_each(|file| self.admit_file(&page.project, file))
     }
 
     /// A listed file, from the store or its origin.

@@ -6,7 +6,7 @@ use cache_core::{Namespace, RefKey};
 use cache_upstream::{Origin, OriginConfig, OriginError, Source, key};
 use url::Url;
 
-use crate::{config::IndexConfig, name::Project};
+use crate::{config::IndexConfig, listing::site, name::Project};
 
 /// An index as configured.
 #[derive(Debug)]
@@ -15,6 +15,8 @@ pub(crate) struct Index {
     /// `pypi/<name>`: whose rights are asked for, and under which refs are kept.
     pub(crate) namespace: Namespace,
     simple: Arc<Origin>,
+    /// The folder that it is in.
+    folder: Arc<Origin>,
     /// Below these files may lie.
     files: Vec<Arc<Origin>>,
 }
@@ -36,16 +38,17 @@ impl Index {
         let (true, Ok(namespace)) = (is_name, format!("pypi/{name}").parse()) else {
             return Ok(None);
         };
-        let folder = Origin::new(folder(&simple))?;
-        let files = files.into_iter().map(Origin::new);
-        let files = std::iter::once(Ok(folder)).chain(files);
+        let folder = Arc::new(Origin::new(folder(&simple))?);
+        let files = files
+            .into_iter()
+            .map(|file| Origin::new(file).map(Arc::new));
+        let files = std::iter::once(Ok(Arc::clone(&folder))).chain(files);
         Ok(Some(Self {
             name,
             namespace,
             simple: Arc::new(Origin::new(simple)?),
-            files: files
-                .map(|origin| origin.map(Arc::new))
-                .collect::<Result<_, _>>()?,
+            files: files.collect::<Result<_, _>>()?,
+            folder,
         }))
     }
 
@@ -62,6 +65,22 @@ impl Index {
     /// A file, if it lies where files may.
     pub(crate) fn file(&self, url: &Url) -> Option<Source> {
         self.files.iter().find_map(|origin| origin.source(url))
+    }
+
+    /// Where a file of a project is found here, below `/pypi/`, if it lies where files
+    /// may.
+    ///
+    /// The query is left out: who asks for the file finds it in its project's page.
+    pub(crate) fn path(&self, project: &Project, url: &Url) -> Option<String> {
+        self.file(url)?;
+        let (site, path) = (site(url), url.path());
+        Some(format!("packages/{}/{project}/{site}{path}", self.name))
+    }
+
+    /// What the JSON API says of a project, or of one version of it.
+    pub(crate) fn description(&self, project: &Project, version: Option<&str>) -> Option<Source> {
+        let version = version.map_or_else(String::new, |version| format!("{version}/"));
+        self.folder.at(&format!("pypi/{project}/{version}json"))
     }
 
     /// The name of something of this index; `None` if it cannot be one.

@@ -121,7 +121,7 @@ fn file(page: &[u8], base: &Url, item: usize, entry: &Entry<'_>) -> Option<File>
 }
 
 /// Where a value that was borrowed from the page stands in it.
-fn span(page: &[u8], value: &RawValue) -> Range<usize> {
+pub(crate) fn span(page: &[u8], value: &RawValue) -> Range<usize> {
     let value = value.get();
     let start = value.as_ptr().addr() - page.as_ptr().addr();
     start..start + value.len()
@@ -212,7 +212,7 @@ fn entry(file: &File, url: String, metadata: Metadata) -> Value {
 }
 
 /// A time as PEP 700 has it, `2026-01-31T12:34:56.789Z`; `None` for anything else.
-fn time(text: &str) -> Option<SystemTime> {
+pub(crate) fn time(text: &str) -> Option<SystemTime> {
     humantime::parse_rfc3339(text).ok()
 }
 

@@ -46,9 +46,12 @@ mod metadata;
 mod name;
 mod page;
 mod policy;
+mod project_json;
 mod pypi;
 mod route;
+mod serial;
 mod serve;
+mod splice;
 mod wheel;
 
 #[cfg(test)]

@@ -6,8 +6,8 @@ use axum::response::Response;
 use bytes::Bytes;
 use cache_core::{Action, Blob, Digest, Outcome};
 use cache_http::{Identity, Reply};
-use cache_upstream::{Answer, Class, Demand, Found, Resource};
-use http::{HeaderMap, HeaderName, HeaderValue, header, request::Parts};
+use cache_upstream::{Answer, Class, Demand, Found, Resource, apart};
+use http::{HeaderMap, HeaderValue, header, request::Parts};
 use url::Url;
 
 use crate::{
@@ -17,13 +17,10 @@ use crate::{
     index::Index,
     listing::Listing,
     name::Project,
-    policy,
     pypi::{Inner, Version},
+    serial::LAST_SERIAL,
     serve::Done,
 };
-
-/// Grows with each change of an index (PEP 381, which mirrors go by).
-const LAST_SERIAL: HeaderName = HeaderName::from_static("x-pypi-last-serial");
 
 /// A page that is here.
 pub(crate) struct Page {
@@ -47,18 +44,19 @@ impl Inner {
         let demand = Demand::of(&parts.headers);
         let page = self.first(index, project, demand, parts).await?;
         let learned = self.learned(&page).await?;
-        let now = self.clock.wall();
-        let withheld = policy::withheld(&self.policy, project, &page.listing, now);
+        let files = page.listing.files.iter();
+        let files = files.map(|file| (file.name.as_str(), file.uploaded));
+        let withheld = self.withheld(project, files);
         let edit = Edit {
-            index: &page.index,
-            project,
-            listing: &page.listing,
-            learned: &learned,
-            withheld: &withheld,
+            index: Arc::clone(&page.index),
+            project: project.clone(),
+            listing: Arc::clone(&page.listing),
+            learned,
+            withheld,
             view,
         };
         let tag = tag(page.blob.digest(), &edit);
-        let bytes = self.edited(&page, &edit, &tag).await?;
+        let bytes = self.edited(&page, edit, &tag).await?;
         let reply = Reply {
             size: Some(bytes.len() as u64),
             content: Blob::from_bytes(*page.blob.digest(), bytes).content(),
@@ -80,7 +78,7 @@ impl Inner {
         demand: Demand,
         parts: &Parts,
     ) -> Result<Page, PypiError> {
-        policy::admit(&self.policy, project)?;
+        self.admit_project(project)?;
         let mut absent = None;
         for index in self.candidates(index, project) {
             allow(index, parts)?;
@@ -103,6 +101,7 @@ impl Inner {
         demand: Demand,
     ) -> Result<Page, PypiError> {
         let resource = self.page_resource(index, project)?;
+        let resource = self.newer(resource, demand).await?;
         let found = match self.fetcher.fetch(&resource, demand).await? {
             Answer::Found(found) => found,
             Answer::Refused(refused) if refused.is_absent() => {
@@ -112,6 +111,7 @@ impl Inner {
             }
             Answer::Refused(refused) => return Err(PypiError::Refused(refused)),
         };
+        self.confirmed(&resource.key, &found);
         let unreadable = |reason: &str| PypiError::Page(reason.to_owned());
         let form = Form::of(&found.headers).ok_or_else(|| unreadable("it has no known type"))?;
         let blob = found.blob().await?;
@@ -140,7 +140,9 @@ impl Inner {
             return Ok(listing);
         }
         let bytes = page.read(self.config.max_page.0).await?;
-        let listing = Listing::read(form, &bytes, base, &version.project);
+        let (base, project) = (base.clone(), version.project.clone());
+        let read = move || Listing::read(form, &bytes, &base, &project);
+        let listing = apart(page.size() as usize, read).await;
         let listing = Arc::new(listing.map_err(PypiError::Page)?);
         self.listings.insert(version, Arc::clone(&listing));
         Ok(listing)
@@ -167,19 +169,21 @@ impl Inner {
         }))
     }
 
-    async fn edited(&self, page: &Page, edit: &Edit<'_>, tag: &str) -> Result<Bytes, PypiError> {
+    async fn edited(&self, page: &Page, edit: Edit, tag: &str) -> Result<Bytes, PypiError> {
         let version = version(&page.index, &page.project, &page.blob);
         let key = (version, edit.view, tag.to_owned());
         if let Some(bytes) = self.edited.get(&key) {
             return Ok(bytes);
         }
         let original = page.blob.read(self.config.max_page.0).await?;
-        let bytes = Bytes::from(edit.page(page.form, &original));
+        let form = page.form;
+        let work = move || Bytes::from(edit.page(form, &original));
+        let bytes = apart(page.blob.size() as usize, work).await;
         self.edited.insert(key, bytes.clone());
         Ok(bytes)
     }
 
-    fn headers(&self, origin: &HeaderMap, form: Form, tag: &str) -> HeaderMap {
+    pub(crate) fn headers(&self, origin: &HeaderMap, form: Form, tag: &str) -> HeaderMap {
         let mut headers = HeaderMap::with_capacity(12);
         for name in [header::LAST_MODIFIED, LAST_SERIAL] {
             if let Some(value) = origin.get(&name) {
@@ -263,14 +267,14 @@ pub(crate) fn allow(index: &Index, parts: &Parts) -> Result<(), PypiError> {
 }
 
 /// A strong tag for a view of a page: of all that goes into it.
-fn tag(page: &Digest, edit: &Edit<'_>) -> String {
+fn tag(page: &Digest, edit: &Edit) -> String {
     let mut pairs: Vec<_> = edit
         .learned
         .iter()
         .map(|(wheel, metadata)| format!("{wheel}={metadata}"))
         .collect();
     pairs.sort_unstable();
-    let (view, withheld) = (edit.view, edit.withheld);
+    let (view, withheld) = (edit.view, &edit.withheld);
     let all = format!("{page} {view:?} {withheld:?} {}", pairs.join(" "));
     format!("\"{}\"", &Digest::sha256(all.as_bytes()).hex()[..32])
 }

@@ -3,15 +3,17 @@
 
 use std::{collections::BTreeSet, time::SystemTime};
 
-use cache_core::policy::{Policy, PolicyConfig};
+use cache_core::policy::{Policy, PolicyConfig, Reason, Verdict};
+use cache_upstream::Subject;
 
 use crate::{
     error::PypiError,
-    listing::{File, Listing},
+    listing::File,
     name::{Project, normalised, pattern},
+    pypi::Inner,
 };
 
-/// The places in a listing of the files that are withheld.
+/// The places in a list of files of those that are withheld.
 pub(crate) type Withheld = BTreeSet<usize>;
 
 /// `Err` is the pattern that fits nothing.
@@ -22,47 +24,61 @@ pub(crate) fn new(config: PolicyConfig) -> Result<Policy, String> {
     bad.map_or_else(|| Ok(Policy::new(config, normalised)), Err)
 }
 
-/// Whether a project may be asked for at all.
-pub(crate) fn admit(policy: &Policy, project: &Project) -> Result<(), PypiError> {
-    let verdict = policy.of_name(project.as_str());
-    refused(verdict.enforced(|reason| tracing::warn!(reason, "the policy would deny it")))
-}
-
-/// Whether a file may be asked for: it is not if it is too young.
-pub(crate) fn admit_file(
-    policy: &Policy,
-    project: &Project,
-    file: &File,
-    now: SystemTime,
-) -> Result<(), PypiError> {
-    let verdict = policy.of_release(project.as_str(), &file.name, file.uploaded, now);
-    refused(verdict.enforced(|reason| tracing::warn!(reason, "the policy would withhold it")))
-}
-
-/// The files that are too young. One whose page does not say when it was uploaded is
-/// not: HTML never says it.
-pub(crate) fn withheld(
-    policy: &Policy,
-    project: &Project,
-    listing: &Listing,
-    now: SystemTime,
-) -> Withheld {
-    if !policy.minds_age_of(project.as_str()) {
-        return Withheld::new();
+impl Inner {
+    /// Whether a project may be asked for at all.
+    pub(crate) fn admit_project(&self, project: &Project) -> Result<(), PypiError> {
+        refused(self.fetcher.decisions().of_name(self.subject(project)))
     }
-    let (mut young, mut spared) = (Withheld::new(), 0_usize);
-    for (at, file) in listing.files.iter().enumerate() {
-        let verdict = policy.of_release(project.as_str(), &file.name, file.uploaded, now);
-        if verdict.enforced(|_| spared += 1).is_some() {
-            young.insert(at);
+
+    /// Whether a file may be asked for: it is not if it is too young.
+    pub(crate) fn admit_file(&self, project: &Project, file: &File) -> Result<(), PypiError> {
+        let verdict = self.judge(project, &file.name, file.uploaded);
+        let decisions = self.fetcher.decisions();
+        refused(decisions.of_release(self.subject(project), &file.name, verdict))
+    }
+
+    /// The files of a list, by their names and times, that are too young. One of which
+    /// nobody says when it was uploaded is not: HTML never says it.
+    pub(crate) fn withheld<'f>(
+        &self,
+        project: &Project,
+        files: impl Iterator<Item = (&'f str, Option<SystemTime>)>,
+    ) -> Withheld {
+        let mut young = Withheld::new();
+        if !self.policy.minds_age_of(project.as_str()) {
+            return young;
+        }
+        let judged = files.enumerate().map(|(at, (name, uploaded))| {
+            let verdict = self.judge(project, name, uploaded);
+            if matches!(verdict, Verdict::Withheld(_)) {
+                young.insert(at);
+            }
+            (name, verdict)
+        });
+        let decisions = self.fetcher.decisions();
+        decisions.of_document(self.subject(project), judged);
+        young
+    }
+
+    fn judge(&self, project: &Project, file: &str, uploaded: Option<SystemTime>) -> Verdict {
+        let (name, now) = (project.as_str(), self.clock.wall());
+        self.policy.of_release(name, file, uploaded, now)
+    }
+
+    /// The policy is one for all indexes.
+    fn subject<'a>(&'a self, project: &'a Project) -> Subject<'a> {
+        Subject {
+            protocol: "pypi",
+            index: "",
+            policy: &self.policy,
+            package: project.as_str(),
         }
     }
-    if spared > 0 {
-        tracing::warn!(%project, files = spared, "the policy would withhold them as too new");
-    }
-    young
 }
 
-fn refused(reason: Option<String>) -> Result<(), PypiError> {
-    reason.map_or(Ok(()), |reason| Err(PypiError::Withheld(reason)))
+fn refused(reason: Option<Reason>) -> Result<(), PypiError> {
+    match reason {
+        Some(reason) => Err(PypiError::Withheld(reason.to_string())),
+        None => Ok(()),
+    }
 }

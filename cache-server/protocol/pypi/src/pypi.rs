@@ -1,10 +1,10 @@
 //! The index's state: the indexes behind it, and the pages that were read of late.
 
-use std::{collections::BTreeSet, fmt, sync::Arc};
+use std::{collections::BTreeSet, fmt, sync::Arc, time::SystemTime};
 
 use bytes::Bytes;
 use cache_core::{
-    Cache, Clock, Digest, SystemClock,
+    Cache, Clock, Digest, RefKey, SystemClock,
     policy::{Pattern, Policy},
 };
 use cache_upstream::{Fetcher, OriginError};
@@ -35,6 +35,8 @@ pub(crate) struct Inner {
     routes: Vec<(Pattern, Arc<Index>)>,
     pub(crate) listings: Arc<Recent<Version, Arc<Listing>, ByBytes>>,
     pub(crate) edited: Arc<Recent<Edited, Bytes, ByBytes>>,
+    /// When pages that were served of late were confirmed by their origins.
+    pub(crate) confirmed: Arc<Recent<RefKey, SystemTime>>,
     /// The wheels that were served of late, by index and project, if their metadata may
     /// be unknown.
     pub(crate) served: Arc<Recent<(String, Project), BTreeSet<String>>>,
@@ -142,6 +144,7 @@ impl Pypi {
             indexes,
             listings: Arc::new(Recent::with_weighter(PAGES, half, ByBytes)),
             edited: Arc::new(Recent::with_weighter(PAGES, half, ByBytes)),
+            confirmed: Arc::new(Recent::new(10 * PAGES)),
             served: Arc::new(Recent::new(PAGES)),
             config,
         })))

@@ -8,7 +8,7 @@ use axum::{
     routing::any,
 };
 use cache_core::{Outcome, Tier};
-use cache_http::{Class, Op, Served};
+use cache_http::{Class, Op, Served, Verbatim};
 use http::{HeaderValue, Method, StatusCode, header, request::Parts};
 
 use crate::{accept::Form, edit::View, error::PypiError, pypi::Pypi, route::Endpoint};
@@ -34,7 +34,9 @@ pub fn router<S: Clone + Send + Sync + 'static>(pypi: Pypi) -> Router<S> {
 
 async fn serve(State(pypi): State<Pypi>, request: Request) -> Response {
     let (parts, _) = request.into_parts();
-    let (class, result) = match Endpoint::parse(&parts.method, &parts.uri) {
+    let endpoint = Endpoint::parse(&parts.method, &parts.uri);
+    let package = endpoint.as_ref().ok().and_then(Endpoint::package);
+    let (class, result) = match endpoint {
         Ok(endpoint) => (class(&endpoint), pypi.answer(endpoint, &parts).await),
         Err(error) => (Class::Other, Err(error)),
     };
@@ -55,6 +57,9 @@ async fn serve(State(pypi): State<Pypi>, request: Request) -> Response {
         tier: done.tier,
     };
     served.mark(&mut done.response);
+    if let Some(package) = package {
+        package.mark(&mut done.response);
+    }
     done.response
 }
 
@@ -68,11 +73,15 @@ impl Pypi {
                 depth,
             } => {
                 let form = Form::wanted(&parts.headers);
+                let depth = (!Verbatim::is_asked(&parts.extensions)).then_some(depth);
                 let view = View { form, depth };
                 let index = index.as_deref();
                 self.0.serve_page(index, &project, view, parts).await
             }
             Endpoint::Moved(to) => Ok(moved(&to)),
+            Endpoint::Described { index, asked } => {
+                self.0.serve_description(&index, &asked, parts).await
+            }
             Endpoint::File {
                 index,
                 project,
@@ -85,7 +94,7 @@ impl Pypi {
 fn moved(to: &str) -> Done {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::MOVED_PERMANENTLY;
-    let to = HeaderValue::try_from(to).expect("a normalised name is ASCII");
+    let to = HeaderValue::try_from(to).expect("a normalised name and a version are ASCII");
     response.headers_mut().insert(header::LOCATION, to);
     Done {
         response,
@@ -105,7 +114,7 @@ fn refuse(error: &PypiError) -> Done {
 
 const fn class(endpoint: &Endpoint) -> Class {
     match endpoint {
-        Endpoint::Root { .. } | Endpoint::Page { .. } => Class::Index,
+        Endpoint::Root { .. } | Endpoint::Page { .. } | Endpoint::Described { .. } => Class::Index,
         Endpoint::Moved(_) => Class::Other,
         Endpoint::File { .. } => Class::Immutable,
     }

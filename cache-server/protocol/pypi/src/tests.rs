@@ -28,6 +28,8 @@ mod indexes;
 mod metadata;
 mod pages;
 mod policy;
+mod project_json;
+mod serials;
 mod wheels;
 
 const JSON: &str = "application/vnd.pypi.simple.v1+json";

@@ -153,3 +153,34 @@ async fn a_denied_crate_is_not_even_asked_for() {
         world.get("/cargo/config.json").await.is(200, Outcome::Miss);
     }
 }
+
+#[tokio::test]
+async fn decisions_are_counted_by_what_they_came_to() {
+    let world = world(three_days()).await;
+    for path in [
+        "ab/cd/abcd",
+        "dl/abcd/1.0.2/download",
+        "dl/abcd/1.0.1/download",
+    ] {
+        world.get(&format!("/cargo/{path}")).await;
+    }
+    let families = world.metrics.gather();
+    let mut families = families.iter();
+    let decisions = families.find(|it| it.name() == "cachalot_policy_decisions_total");
+    let counted = decisions.expect("decisions").get_metric().iter();
+    let mut counted: Vec<_> = counted
+        .map(|metric| {
+            let labels = metric.get_label().iter().map(|label| label.value());
+            let labels = labels.collect::<Vec<_>>().join(" ");
+            (labels, metric.get_counter().get_value() as u64)
+        })
+        .collect();
+    counted.sort();
+    // dry_run, index, protocol, reason, verdict: three names and an old version pass.
+    let expected = [
+        ("false main cargo none pass", 4),
+        ("false main cargo too_new withheld", 2),
+    ];
+    let expected = expected.map(|(labels, count)| (labels.to_owned(), count));
+    assert_eq!(counted, expected);
+}

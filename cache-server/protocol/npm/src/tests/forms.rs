@@ -69,7 +69,7 @@ async fn the_tag_of_a_rewritten_document_is_its_own_and_stays() {
     let first = rig.pnpm("/npm/six").await;
     assert_ne!(first.header("etag"), tag_of(&packument));
     let request = Request::get("/npm/six")
-        .header("user-agent", "yarn/1.22.0 npm/? node/v24.0.0")
+        .header("user-agent", "bun/1.3.0 npm/? node/v24.0.0")
         .header("accept", ABBREVIATED)
         .header("if-none-match", first.header("etag"));
     let second = rig.send(request, "").await;
@@ -124,7 +124,27 @@ async fn without_a_public_url_everyone_gets_the_registrys_bytes() {
         .header("x-forwarded-host", "evil.example");
     let reply = rig.send(request, "").await;
     assert_eq!(reply.bytes(), packument);
-    assert_eq!(reply.header("vary"), "Accept");
+    assert_eq!(reply.header("vary"), "Accept, User-Agent");
+}
+
+#[tokio::test]
+async fn yarn_1_gets_paths_that_are_right_at_any_registry() {
+    for public in [None, Some(PUBLIC.parse().unwrap())] {
+        let change = |config: &mut NpmConfig| config.public_url = public;
+        let rig = Rig::with(UpstreamConfig::default(), change).await;
+        let packument = rig.publish("@s/six", "1.0.0", b"tar");
+        let request = Request::get("/npm/@s%2fsix")
+            .header("user-agent", "yarn/1.22.22 npm/? node/v24.0.0 linux x64");
+        let reply = rig.send(request, "").await;
+        let url = format!("\"{}@s/six/-/six-1.0.0.tgz\"", rig.origin.url());
+        let path = "\"@s/six/-/six-1.0.0.tgz\"";
+        let expected = String::from_utf8_lossy(&packument).replace(&url, path);
+        assert_eq!(String::from_utf8_lossy(reply.bytes()), expected);
+        assert_ne!(reply.bytes(), packument);
+        let others = rig.get("/npm/@s%2fsix").await;
+        assert_ne!(reply.header("etag"), others.header("etag"));
+        assert_eq!(rig.get("/npm/@s/six/-/six-1.0.0.tgz").await.bytes(), b"tar");
+    }
 }
 
 #[tokio::test]
@@ -151,7 +171,7 @@ async fn a_registry_may_be_rewritten_for_npm_too() {
     let (npm, other) = (rig.npm("/npm/six").await, rig.get("/npm/six").await);
     assert_eq!(npm.bytes(), other.bytes());
     assert!(String::from_utf8_lossy(npm.bytes()).contains(PUBLIC));
-    assert_eq!(npm.header("vary"), "Accept");
+    assert_eq!(npm.header("vary"), "Accept, User-Agent");
 }
 
 #[tokio::test]
@@ -255,4 +275,20 @@ async fn a_registry_may_lie_below_a_path() {
     assert_eq!(rig.npm("/npm/@s%2fsix").await.bytes(), packument.as_bytes());
     let path = format!("/npm{tarball}");
     assert_eq!(rig.pnpm(&path).await.bytes(), b"tar");
+}
+
+#[tokio::test]
+async fn a_document_that_is_worked_on_apart_is_served_like_any_other() {
+    let rig = Rig::new().await;
+    let packument = rig.packument("six", &[("1.0.0", b"tar")]);
+    let mut packument: Value = serde_json::from_slice(&packument).unwrap();
+    packument["readme"] = "long ".repeat(100_000).into();
+    let packument: Bytes = packument.to_string().into();
+    rig.origin.serve("/six", json_page(&packument));
+    rig.serve_tarball("six", "1.0.0", Page::new("tar"));
+    let reply = rig.pnpm("/npm/six").await;
+    let back = String::from_utf8(reply.bytes().to_vec()).unwrap();
+    assert!(back.contains(&format!("{PUBLIC}six/-/six-1.0.0.tgz")));
+    assert_eq!(back.replace(PUBLIC, rig.origin.url().as_str()), packument);
+    assert_eq!(rig.get("/npm/six/-/six-1.0.0.tgz").await.bytes(), b"tar");
 }

@@ -340,3 +340,37 @@ async fn names_are_told_apart_to_the_letter() {
     assert_eq!(rig.npm("/npm/six").await.status, StatusCode::OK);
     assert_eq!(rig.npm("/npm/Six").await.status, StatusCode::FORBIDDEN);
 }
+
+#[tokio::test]
+async fn decisions_are_counted_by_what_they_came_to() {
+    let policy = PolicyConfig {
+        deny: names(&["seven"]),
+        ..three_days()
+    };
+    let rig = under(policy).await;
+    for path in ["six", "six", "six/-/six-2.0.0.tgz", "seven"] {
+        rig.npm(&format!("/npm/{path}")).await;
+    }
+    let families = rig.metrics.gather();
+    let mut families = families.iter();
+    let decisions = families.find(|it| it.name() == "cachalot_policy_decisions_total");
+    let mut counted: Vec<_> = decisions
+        .unwrap()
+        .get_metric()
+        .iter()
+        .map(|metric| {
+            let labels = metric.get_label().iter().map(|label| label.value());
+            let labels = labels.collect::<Vec<_>>().join(" ");
+            (labels, metric.get_counter().get_value() as u64)
+        })
+        .collect();
+    counted.sort();
+    // dry_run, index, protocol, reason, verdict.
+    let expected = [
+        ("false main npm denied withheld", 1),
+        ("false main npm none pass", 3),
+        ("false main npm too_new withheld", 3),
+    ];
+    let expected = expected.map(|(labels, count)| (labels.to_owned(), count));
+    assert_eq!(counted, expected);
+}

@@ -237,3 +237,25 @@ pub(super) fn portal() -> Page {
                 <a href=/six-1.0.tar.gz>terms</a></html>";
     Page::new(page).with("content-type", HTML)
 }
+
+#[tokio::test]
+async fn a_page_that_is_worked_on_apart_is_served_like_any_other() {
+    let setup = Setup::new().await;
+    let names: Vec<_> = (0..2000).map(|at| format!("six-{at}.tar.gz")).collect();
+    let entries = names.iter().map(|name| setup.entry(name, name.as_bytes()));
+    setup.serve_json("six", &entries.collect());
+    setup
+        .files
+        .serve("/a/six-1999.tar.gz", Page::new("six-1999.tar.gz"));
+    let page = setup.json("/pypi/simple/six/").await;
+    assert!(page.body().len() > 256 << 10);
+    let page = page.value();
+    let files = page["files"].as_array().expect("files");
+    for (file, name) in files.iter().zip(&names) {
+        let url = format!("../../packages/main/six/{}/a/{name}", setup.site());
+        assert_eq!(file["url"], url);
+    }
+    assert_eq!(files.len(), names.len());
+    let last = setup.get(&setup.served("six-1999.tar.gz")).await;
+    assert_eq!(last.body(), b"six-1999.tar.gz");
+}

@@ -161,3 +161,58 @@ async fn a_dry_run_withholds_nothing() {
         StatusCode::OK
     );
 }
+
+#[tokio::test]
+async fn decisions_are_counted_by_what_they_came_to() {
+    let policy = PolicyConfig {
+        deny: vec!["seven".to_owned()],
+        ..week()
+    };
+    let mut setup = under(policy.clone()).await;
+    let config = PypiConfig {
+        indexes: vec![index("main", &setup.pages, &setup.files)],
+        policy,
+        ..PypiConfig::default()
+    };
+    let (store, metrics) = (Arc::new(setup.memory.clone()), Registry::new());
+    let cache = Cache::new(Arc::<Memory>::clone(&store), store);
+    let clock = || Arc::<ManualClock>::clone(&setup.clock);
+    let fetcher = Fetcher::new(cache, UpstreamConfig::default(), clock(), &metrics);
+    let pypi = Pypi::new(fetcher.expect("a fetcher"), config).expect("an index");
+    setup.app = router(pypi.with_clock(clock()));
+
+    publish(
+        &setup,
+        &[
+            ("six-1.whl", "02"),
+            ("six-2.whl", "10"),
+            ("six-3.whl", "10"),
+        ],
+    );
+    setup.json("/pypi/simple/six/").await;
+    setup.get(&setup.served("six-1.whl")).await;
+    setup.get(&setup.served("six-2.whl")).await;
+    setup.get("/pypi/simple/seven/").await;
+
+    let families = metrics.gather();
+    let mut families = families.iter();
+    let decisions = families.find(|it| it.name() == "cachalot_policy_decisions_total");
+    let counted = decisions.expect("decisions").get_metric().iter();
+    let mut counted: Vec<_> = counted
+        .map(|metric| {
+            let labels = metric.get_label().iter().map(|label| label.value());
+            let labels = labels.collect::<Vec<_>>().join(" ");
+            (labels, metric.get_counter().get_value() as u64)
+        })
+        .collect();
+    counted.sort();
+    // dry_run, index, protocol, reason, verdict: three names and an old file pass, and a
+    // page and a file are withheld from.
+    let expected = [
+        ("false  pypi denied withheld", 1),
+        ("false  pypi none pass", 4),
+        ("false  pypi too_new withheld", 2),
+    ];
+    let expected = expected.map(|(labels, count)| (labels.to_owned(), count));
+    assert_eq!(counted, expected);
+}

@@ -5,7 +5,6 @@ use std::{fmt, sync::Arc};
 use axum::{
     Router,
     extract::Request,
-    middleware::from_fn_with_state,
     response::{IntoResponse, Response},
     routing::any,
 };
@@ -15,6 +14,7 @@ use cache_core::{BoxError, Cache, Clock};
 use cache_file::Files;
 use cache_npm::Npm;
 use cache_oci::Oci;
+use cache_proxy::ForwardProxy;
 use cache_pypi::Pypi;
 use cache_store::{Disk, DiskMetrics, Metered};
 use cache_upstream::Fetcher;
@@ -23,10 +23,7 @@ use prometheus::Registry;
 use url::Url;
 
 use crate::{
-    config::Config,
-    forward_proxy::{ForwardProxy, TunnelMetrics},
-    health::Check,
-    server::chain,
+    config::Config, health::Check, server::chain, source_policy::SourcePolicy, transparent::Places,
 };
 
 /// A server's parts, put together.
@@ -46,7 +43,7 @@ impl fmt::Debug for Composition {
 
 /// A part that cannot be made.
 #[derive(Debug, thiserror::Error)]
-#[error("{part}: {cause}")]
+#[error("{part}: {}", chain(&**cause))]
 pub struct ComposeError {
     /// The section of the configuration that it is made of.
     pub part: &'static str,
@@ -113,6 +110,7 @@ fn protocols(
         cache.clone(),
         Arc::clone(&clock),
         config.apt.clone(),
+        registry,
     );
     let apt = apt.map_err(of("apt"))?;
     let (settings, here) = (config.cargo.clone(), public.clone());
@@ -121,31 +119,38 @@ fn protocols(
     let file = Files::new(more(), config.file.clone()).map_err(of("file"))?;
     let npm = Npm::with_clock(more(), config.npm(public), Arc::clone(&clock));
     let npm = npm.map_err(of("npm"))?;
-    let pypi = Pypi::new(more(), config.pypi.clone()).map_err(of("pypi"))?;
+    let pypi = Pypi::new(more(), config.pypi(public)).map_err(of("pypi"))?;
     let pypi = pypi.keeping(cache.clone()).with_clock(Arc::clone(&clock));
     let oci = Oci::with_clock(cache, config.oci.clone(), clock);
-    let proxy = ForwardProxy {
-        apt: apt.clone(),
-        fetcher: origins,
-        targets: config.proxy.connect.clone().into(),
-        own: own_names(public),
-        metrics: TunnelMetrics::register(registry).map_err(of("proxy"))?,
-    };
+    let oci = oci
+        .mirroring(more(), &own_names(public))
+        .map_err(of("oci"))?;
+    let elsewhere = cache_apt::proxy(apt.clone());
+    let proxy = ForwardProxy::new(
+        origins,
+        config.proxy(),
+        own_names(public),
+        elsewhere,
+        registry,
+    );
+    let proxy = proxy.map_err(of("proxy"))?;
 
-    Ok(Router::new()
+    let places = Places::of(config);
+    let here = Router::new()
         .merge(cache_apt::router(apt))
         .merge(cache_cargo::router(cargo))
         .merge(cache_file::router(file))
         .merge(cache_npm::router(npm))
         .merge(cache_oci::router(oci))
         .merge(cache_pypi::router(pypi))
+        .merge(SourcePolicy::new(places.clone(), public.clone()).routes())
         .route("/", any(root))
-        .fallback(unrouted)
-        .layer(from_fn_with_state(proxy, ForwardProxy::route)))
+        .fallback(unrouted);
+    Ok(proxy.before(places.before(here)))
 }
 
 /// What clients may call this server.
-fn own_names(public: &Url) -> Arc<[String]> {
+pub(crate) fn own_names(public: &Url) -> Vec<String> {
     let port = public.port_or_known_default().unwrap_or_default();
     let local = ["localhost", "127.0.0.1", "[::1]"].map(|host| format!("{host}:{port}"));
     let own = [public.authority().to_owned()].into_iter().chain(local);

@@ -19,13 +19,14 @@ use cache_file::FileConfig;
 use cache_http::{AuthConfig, Authenticator};
 use cache_npm::NpmConfig;
 use cache_oci::OciConfig;
+use cache_proxy::{ProxyConfig, Target};
 use cache_pypi::PypiConfig;
 use cache_upstream::UpstreamConfig;
 use serde::{Deserialize, Serialize};
 
 use url::Url;
 
-use crate::{forward_proxy::ProxyConfig, greeting, server::StartError, tls::Certificate};
+use crate::{greeting, server::StartError, tls::Certificate};
 
 pub use self::{
     error::ConfigError,
@@ -116,6 +117,24 @@ impl Config {
         let scheme = if self.tls.is_some() { "https" } else { "http" };
         let url = format!("{scheme}://{}/", greeting::authority(data));
         Url::parse(&url).expect("an address or a host's name, and a port")
+    }
+
+    /// The tunnels of a forward proxy: clients of apt encrypt to the archives themselves.
+    pub(crate) fn proxy(&self) -> ProxyConfig {
+        let mut proxy = self.proxy.clone();
+        let archives = self.apt.archives.iter().map(|it| &it.origin);
+        let encrypted = archives.filter_map(|it| Target::of_https(&it.url, it.private));
+        proxy.connect.extend(encrypted);
+        proxy
+    }
+
+    /// Python's indexes, whose JSON API names files by whole URLs.
+    pub(crate) fn pypi(&self, public: &Url) -> PypiConfig {
+        let set = self.pypi.public_url.clone();
+        PypiConfig {
+            public_url: set.or_else(|| Some(public.clone())),
+            ..self.pypi.clone()
+        }
     }
 
     /// npm's registries, which need to know where this server is.

@@ -25,19 +25,20 @@ pub mod health;
 mod admin;
 mod compose;
 mod descriptors;
-mod forward_proxy;
 mod greeting;
 mod listen;
 mod reload;
 mod server;
+mod source_policy;
 mod tls;
+mod transparent;
+mod why;
 
 #[cfg(test)]
 mod tests;
 
 pub use self::{
     compose::ComposeError,
-    forward_proxy::{ProxyConfig, Target},
     greeting::Greeting,
     server::{Running, Server, StartError},
     tls::TlsError,

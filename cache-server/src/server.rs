@@ -14,7 +14,7 @@ use tower::Layer;
 
 use crate::{
     admin,
-    compose::{ComposeError, Composition},
+    compose::{ComposeError, Composition, own_names},
     config::{Address, Config, LimitsConfig},
     descriptors,
     greeting::Greeting,
@@ -22,6 +22,8 @@ use crate::{
     listen::{ConnectionMetrics, Listener, Listening},
     reload,
     tls::{self, Certificate, TlsError},
+    transparent::Places,
+    why::Why,
 };
 
 /// The admin listener's clients are few.
@@ -62,7 +64,7 @@ pub enum StartError {
     #[error(transparent)]
     Tls(#[from] TlsError),
     /// A store or a protocol cannot be made.
-    #[error("{}: {}", .0.part, chain(&*.0.cause))]
+    #[error(transparent)]
     Compose(#[from] ComposeError),
     /// An address cannot be listened on.
     #[error("{field}: {address}: {cause}")]
@@ -117,7 +119,11 @@ impl Server {
             limits: config.limits.clone(),
             metrics: ConnectionMetrics::register(&registry)?,
         };
-        let admin_listener = admin_listener(registry, Readiness::new(checks))?;
+        let own = own_names(&public);
+        let places = Places::of(&config);
+        let why = Why::new(composition.router.clone(), measured.recent(), own, places);
+        let pages = admin::router(registry, Readiness::new(checks)).merge(why.routes());
+        let admin_listener = admin_listener(pages)?;
         tracing::info!(%data, %admin, "ready");
         Ok(Running {
             data,
@@ -156,12 +162,9 @@ fn layered(router: Router, measured: &Measured, authenticator: &Arc<Authenticato
     measured.layer(Numbered.layer(authenticated.layer(router)))
 }
 
-fn admin_listener(
-    registry: Registry,
-    readiness: Readiness,
-) -> prometheus::Result<Listener<Router>> {
+fn admin_listener(app: Router) -> prometheus::Result<Listener<Router>> {
     Ok(Listener {
-        app: admin::router(registry, readiness),
+        app,
         tls: None,
         limits: LimitsConfig {
             connections: ADMIN_CONNECTIONS,

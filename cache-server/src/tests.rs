@@ -6,6 +6,8 @@ mod drain;
 mod proxy;
 mod serving;
 mod tls;
+mod transparent;
+mod why;
 
 use std::{net::SocketAddr, time::Duration};
 

@@ -10,10 +10,8 @@ fn may_use(package: &str) -> Option<&'static [&'static str]> {
     Some(match package {
         "cache-core" => &[],
         "cache-store" | "cache-http" | "cache-upstream" => &["cache-core"],
-        "cache-oci" => &["cache-core", "cache-http"],
-        "cache-apt" | "cache-cargo" | "cache-file" | "cache-npm" | "cache-pypi" => {
-            &["cache-core", "cache-http", "cache-upstream"]
-        }
+        "cache-apt" | "cache-cargo" | "cache-file" | "cache-npm" | "cache-oci" | "cache-proxy"
+        | "cache-pypi" => &["cache-core", "cache-http", "cache-upstream"],
         "cache-server" => &[
             "cache-core",
             "cache-store",
@@ -24,6 +22,7 @@ fn may_use(package: &str) -> Option<&'static [&'static str]> {
             "cache-file",
             "cache-npm",
             "cache-oci",
+            "cache-proxy",
             "cache-pypi",
         ],
         "cache-tests" => &["cache-core", "cache-server"],
@@ -48,7 +47,7 @@ fn must_not_use(package: &str) -> &'static [&'static str] {
         "cache-upstream" => &["axum", "hyper", "object_store", "rocksdb", "tonic"],
         // One place asks origins, and one knows the disk.
         "cache-http" | "cache-oci" | "cache-apt" | "cache-cargo" | "cache-file" | "cache-npm"
-        | "cache-pypi" => &["object_store", "reqwest", "rocksdb", "tonic"],
+        | "cache-proxy" | "cache-pypi" => &["object_store", "reqwest", "rocksdb", "tonic"],
         _ => &[],
     }
 }

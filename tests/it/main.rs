@@ -2,16 +2,23 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that fails panics")]
 
+mod apt_pinned;
 mod apt_race;
+mod audit;
 mod bit_rot;
 mod builds;
 mod clients;
 mod crash;
 mod disk_full;
+mod documents;
 mod eviction_soak;
 mod http_caching;
+mod in_builds;
 mod index_loss;
 mod layering;
+mod mirrors;
+mod lock_files;
+mod npm_clients;
 mod oracle;
 mod packages;
 mod power_cut;

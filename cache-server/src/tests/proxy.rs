@@ -1,9 +1,9 @@
 //! Clients that take the server for their forward proxy.
 
+use cache_proxy::Target;
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::Target;
 
 /// A peer that says everything twice, and where it is.
 async fn echo() -> SocketAddr {

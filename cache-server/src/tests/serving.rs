@@ -77,7 +77,7 @@ async fn requests_and_bytes_are_counted() {
             .map(|l| l.rsplit(' ').next().unwrap().parse::<u64>().unwrap())
             .sum()
     };
-    let hit = "class=\"immutable\",op=\"get\",outcome=\"hit\",protocol=\"oci\"";
+    let hit = "class=\"immutable\",client=\"other\",op=\"get\",outcome=\"hit\",protocol=\"oci\"";
     assert_eq!(sum("cachalot_requests_total", hit), 3, "{metrics}");
     assert_eq!(
         sum("cachalot_response_bytes_total", "protocol=\"oci\""),

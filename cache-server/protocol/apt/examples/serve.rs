@@ -49,7 +49,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         }],
         ..AptConfig::default()
     };
-    let apt = Apt::new(fetcher, cache, clock, config)?;
+    let apt = Apt::new(fetcher, cache, clock, config, &registry)?;
     let app = Router::new()
         .route("/", get(cache_apt::usage))
         .merge(cache_apt::router(apt.clone()))

@@ -6,7 +6,7 @@ use cache_http::Reply;
 use cache_upstream::Found;
 use http::{HeaderMap, HeaderValue, Method, header};
 
-use crate::readers::Reader;
+use crate::{moment::Moment, readers::Reader};
 
 /// A response and what the request came to.
 #[derive(Debug)]
@@ -22,6 +22,8 @@ pub(crate) struct Ask {
     pub(crate) method: Method,
     pub(crate) headers: HeaderMap,
     pub(crate) reader: Reader,
+    /// The time of which the archive is to be seen.
+    pub(crate) at: Option<Moment>,
 }
 
 /// How long a client may keep it.

@@ -4,6 +4,7 @@ use std::{fmt, sync::Arc};
 
 use cache_core::{Cache, Clock, Digest, RefKey};
 use cache_upstream::Fetcher;
+use prometheus::Registry;
 use quick_cache::{
     DefaultHashBuilder, OptionsBuilder, Weighter, sync::Cache as Recent, sync::DefaultLifecycle,
 };
@@ -13,6 +14,7 @@ use crate::{
     archive::Archive,
     config::AptConfig,
     error::{AptError, SetupError},
+    metrics::Metrics,
     packages::Table,
     path::Path,
     published::Published,
@@ -43,6 +45,7 @@ pub(crate) struct Inner {
     releases: Weighed<(u64, Arc<Release>)>,
     pub(crate) tables: Weighed<Arc<Table>>,
     pub(crate) readers: Readers,
+    pub(crate) metrics: Metrics,
     /// Indexes are unpacked one at a time.
     pub(crate) unpacking: Arc<Semaphore>,
 }
@@ -82,7 +85,8 @@ where
 }
 
 impl Apt {
-    /// A cache of the configured archives. `cache` and `clock` are those of the fetcher.
+    /// A cache of the configured archives, counted in `registry`. `cache` and `clock` are
+    /// those of the fetcher.
     ///
     /// # Errors
     /// [`SetupError`] names the archive that cannot be.
@@ -91,6 +95,7 @@ impl Apt {
         cache: Cache,
         clock: Arc<dyn Clock>,
         mut config: AptConfig,
+        registry: &Registry,
     ) -> Result<Self, SetupError> {
         let mut archives: Vec<Arc<Archive>> = Vec::new();
         for archive in std::mem::take(&mut config.archives) {
@@ -107,6 +112,7 @@ impl Apt {
             releases: weighed(RELEASES, 64 << 10),
             tables: weighed(config.tables.0, 1 << 20),
             readers: Readers::default(),
+            metrics: Metrics::register(registry)?,
             unpacking: Arc::new(Semaphore::new(1)),
             fetcher,
             cache,

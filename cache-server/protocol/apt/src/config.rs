@@ -27,6 +27,9 @@ pub struct AptConfig {
     /// A new release is held back at most so long by an index that its origin lists
     /// and does not have.
     pub patience: Period,
+    /// A release can be asked for by a time of its own so long after another one took its
+    /// place; zero keeps none. Its bytes are evicted as all others are.
+    pub keep: Period,
     /// Memory for what the package indexes say of files.
     pub tables: Size,
 }
@@ -39,6 +42,7 @@ impl Default for AptConfig {
             budget: Period::seconds(5),
             retry: Period::seconds(10),
             patience: Period::seconds(6 * 60 * 60),
+            keep: Period::seconds(30 * 24 * 60 * 60),
             tables: Size::mib(128),
         }
     }

@@ -7,8 +7,10 @@ use cache_http::{CHALLENGE, Refusal};
 use cache_upstream::Refused;
 use http::{HeaderValue, StatusCode, header};
 
+use crate::moment::Moment;
+
 /// Why a cache of archives cannot be made.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum SetupError {
     /// An origin or mirror cannot be asked.
     #[error(transparent)]
@@ -19,6 +21,9 @@ pub enum SetupError {
     /// An archive's URL is too long to be a name, or is ambiguous.
     #[error("{0}: its host and path cannot be a name")]
     Name(url::Url),
+    /// A metric cannot be registered.
+    #[error(transparent)]
+    Metrics(#[from] prometheus::Error),
 }
 
 /// A request that cannot be carried out.
@@ -42,6 +47,16 @@ pub(crate) enum AptError {
     Refused(Box<Refused>),
     #[error("the archive is being updated; try again soon")]
     Unsettled,
+    #[error("a time is written as @20260101T000000Z, in UTC")]
+    Moment,
+    #[error("that time is not over, so nothing is settled of it")]
+    NotOver,
+    #[error("{}", unseen(*.0))]
+    Unseen(Option<Moment>),
+    #[error("this release is no longer whole here, and its archive does not have all of it")]
+    Incomplete,
+    #[error("only releases, indexes and packages are kept by their times")]
+    Timeless,
     #[error("the archive sent a web page where a package should be")]
     WebPage,
     #[error(transparent)]
@@ -70,6 +85,16 @@ impl From<Refusal> for AptError {
     }
 }
 
+fn unseen(oldest: Option<Moment>) -> String {
+    let know = "this cache does not know what was published then";
+    match oldest {
+        Some(oldest) => {
+            format!("{know}; the oldest release that it keeps of the suite is @{oldest}")
+        }
+        None => format!("{know}: it keeps no release of the suite"),
+    }
+}
+
 /// An archive that is being updated is whole again after so many seconds.
 const SOON: u64 = 10;
 
@@ -77,10 +102,12 @@ impl AptError {
     pub(crate) fn status(&self) -> StatusCode {
         match self {
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Path | Self::Query => StatusCode::BAD_REQUEST,
+            Self::Path | Self::Query | Self::Moment | Self::NotOver => StatusCode::BAD_REQUEST,
             Self::NoArchive(_) | Self::Forbidden => StatusCode::FORBIDDEN,
             Self::Unauthenticated => StatusCode::UNAUTHORIZED,
-            Self::Absent => StatusCode::NOT_FOUND,
+            Self::Absent | Self::Unseen(_) | Self::Incomplete | Self::Timeless => {
+                StatusCode::NOT_FOUND
+            }
             Self::Refused(refused) => refused.status,
             Self::Unsettled => StatusCode::SERVICE_UNAVAILABLE,
             Self::WebPage => StatusCode::BAD_GATEWAY,
@@ -92,11 +119,15 @@ impl AptError {
     pub(crate) fn outcome(&self) -> Outcome {
         match self {
             Self::NoArchive(_) | Self::Forbidden | Self::Unauthenticated => Outcome::Denied,
-            Self::Absent => Outcome::NegativeHit,
+            Self::Absent | Self::Unseen(_) | Self::Incomplete | Self::Timeless => {
+                Outcome::NegativeHit
+            }
             Self::Refused(refused) => refused.outcome,
             Self::Method
             | Self::Path
             | Self::Query
+            | Self::Moment
+            | Self::NotOver
             | Self::Unsettled
             | Self::WebPage
             | Self::Upstream(_) => Outcome::Error,

@@ -9,6 +9,7 @@ use crate::{
     apt::Apt,
     archive::Archive,
     error::AptError,
+    moment::Moment,
     packages::{Expected, Packing, Table, packing},
     path::Path,
     published::Published,
@@ -50,8 +51,60 @@ impl Apt {
         archive: &Arc<Archive>,
         path: &Path,
     ) -> Result<Option<Expected>, AptError> {
+        let indexes = self.package_indexes(archive).await?;
+        self.agreed(&indexes, path).await
+    }
+
+    /// What a file was at a time.
+    ///
+    /// # Errors
+    /// [`AptError::Absent`] if no index of that time that is here knows it.
+    pub(crate) async fn expected_as_of(
+        &self,
+        archive: &Arc<Archive>,
+        path: &Path,
+        at: Moment,
+    ) -> Result<Expected, AptError> {
+        let refs = self.0.cache.refs();
+        let suites = refs.list(&archive.namespace, "published/", None, SUITES);
+        let (mut used, mut listed) = (Vec::new(), Vec::new());
+        for (_, found) in suites.await? {
+            let published = serde_json::from_slice::<Published>(&found.meta).ok();
+            let Some(directory) = published.and_then(|it| it.directory()) else {
+                continue;
+            };
+            let suite = self.suite(archive, &directory)?;
+            let Some((kept, release)) = self.release_as_of(&suite, at).await? else {
+                continue;
+            };
+            for file in release.files() {
+                let Some(packing) = packing(file.path.split().1) else {
+                    continue;
+                };
+                let is_used = kept.uses(&file.digest);
+                let indexes = if is_used { &mut used } else { &mut listed };
+                indexes.push(PackageIndex {
+                    root: root(&directory),
+                    digest: file.digest,
+                    packing,
+                });
+            }
+        }
+        for indexes in [used, listed] {
+            if let Some(expected) = self.agreed(&indexes, path).await? {
+                return Ok(expected);
+            }
+        }
+        Err(AptError::Absent)
+    }
+
+    async fn agreed(
+        &self,
+        indexes: &[PackageIndex],
+        path: &Path,
+    ) -> Result<Option<Expected>, AptError> {
         let mut expected = None;
-        for index in self.package_indexes(archive).await?.iter() {
+        for index in indexes {
             let Some(name) = path.below(&index.root) else {
                 continue;
             };

@@ -28,7 +28,12 @@ impl Apt {
         ask: &Ask,
     ) -> Result<Answer, AptError> {
         let unknown = archive.resource("pool", path, Class::Immutable)?;
-        let Some(expected) = self.expected(archive, path).await? else {
+        let expected = match ask.at {
+            None => self.expected(archive, path).await?,
+            // What no index of that time knows may be of any other.
+            Some(at) => Some(self.expected_as_of(archive, path, at).await?),
+        };
+        let Some(expected) = expected else {
             let found = self.unknown(&unknown, path).await?;
             return Ok(ask.reply(&dated(self, found), None, Lifetime::Immutable));
         };

@@ -11,10 +11,12 @@ use crate::{
     apt::Apt,
     archive::Archive,
     error::AptError,
+    history::Kept,
+    metrics::Prevented,
+    moment::Moment,
     packages::packing,
     path::Path,
     published::Published,
-    readers::Reader,
     release::{File, Release},
     route::ByHash,
     suite::Suite,
@@ -29,9 +31,17 @@ const GUESSES: usize = 3;
 /// A file of a generation of a suite.
 struct Listed {
     suite: Arc<Suite>,
-    published: Published,
+    of: Of,
     release: Arc<Release>,
     file: File,
+}
+
+/// Which generation.
+enum Of {
+    /// The one that clients see now, by its document.
+    Now(Digest),
+    /// One that they saw.
+    Past(Box<Kept>),
 }
 
 /// What is known of a path.
@@ -51,9 +61,10 @@ impl Apt {
         path: &Path,
         ask: &Ask,
     ) -> Result<Answer, AptError> {
-        let mut place = self.place(archive, path, ask.reader).await?;
-        if matches!(place, Place::Nowhere) && self.discover(archive, path).await? {
-            place = self.place(archive, path, ask.reader).await?;
+        let mut place = self.place(archive, path, ask).await?;
+        let may_come = matches!(place, Place::Nowhere) && ask.at.is_none();
+        if may_come && self.discover(archive, path).await? {
+            place = self.place(archive, path, ask).await?;
         }
         match place {
             Place::Listed(listed) => {
@@ -61,6 +72,7 @@ impl Apt {
                 Ok(ask.reply(&found, Some(listed.file.digest), Lifetime::Tagged))
             }
             Place::Unlisted => Err(AptError::Absent),
+            Place::Nowhere if ask.at.is_some() => Err(AptError::Unseen(None)),
             Place::Nowhere => self.other(archive, path, ask).await,
         }
     }
@@ -73,7 +85,7 @@ impl Apt {
         ask: &Ask,
     ) -> Result<Answer, AptError> {
         let digest = by_hash.digest.ok_or(AptError::Absent)?;
-        let found = match self.with_digest(archive, by_hash, &digest).await? {
+        let found = match self.with_digest(archive, by_hash, &digest, ask.at).await? {
             Some(listed) => self.listed(&listed).await?,
             None => {
                 let path = &by_hash.path;
@@ -91,9 +103,9 @@ impl Apt {
         &self,
         archive: &Arc<Archive>,
         path: &Path,
-        reader: Reader,
+        ask: &Ask,
     ) -> Result<bool, AptError> {
-        let place = self.place(archive, path, reader).await?;
+        let place = self.place(archive, path, ask).await?;
         Ok(matches!(place, Place::Listed(_)))
     }
 
@@ -101,19 +113,19 @@ impl Apt {
         &self,
         archive: &Arc<Archive>,
         path: &Path,
-        reader: Reader,
+        ask: &Ask,
     ) -> Result<Place, AptError> {
         let mut place = Place::Nowhere;
         for directory in suites(path) {
             let suite = self.suite(archive, &directory)?;
-            let Some((published, release)) = self.read_by(&suite, reader).await? else {
+            let Some((of, release)) = self.read_by(&suite, ask).await? else {
                 continue;
             };
             let below = path.below(&directory).unwrap_or_default();
             if let Some(file) = release.file(&below).cloned() {
                 return Ok(Place::Listed(Box::new(Listed {
                     suite,
-                    published,
+                    of,
                     release,
                     file,
                 })));
@@ -127,20 +139,47 @@ impl Apt {
     async fn read_by(
         &self,
         suite: &Suite,
-        reader: Reader,
-    ) -> Result<Option<(Published, Arc<Release>)>, AptError> {
+        ask: &Ask,
+    ) -> Result<Option<(Of, Arc<Release>)>, AptError> {
         let now = self.0.clock.elapsed();
-        if let Some(read) = self.0.readers.find(reader, &suite.key, now) {
+        let read = match ask.at {
+            None => self.0.readers.find(ask.reader, &suite.key, now),
+            Some(_) => None,
+        };
+        if let Some(read) = read {
             let release = self.read_release(read.kind(), &read.main.digest).await?;
             if let Some(release) = release {
-                return Ok(Some((Published::clone(&read), release)));
+                self.count_if_older(suite, &read).await?;
+                return Ok(Some((Of::Now(read.main.digest), release)));
             }
+        }
+        self.seen(suite, ask.at).await
+    }
+
+    /// Another client may have made the suite move on since.
+    async fn count_if_older(&self, suite: &Suite, read: &Published) -> Result<(), AptError> {
+        let now = self.published(suite).await?;
+        if now.is_some_and(|now| now.main.digest != read.main.digest) {
+            self.0.metrics.prevented(Prevented::Connection);
+        }
+        Ok(())
+    }
+
+    /// The generation that everyone sees, or saw.
+    async fn seen(
+        &self,
+        suite: &Suite,
+        at: Option<Moment>,
+    ) -> Result<Option<(Of, Arc<Release>)>, AptError> {
+        if let Some(at) = at {
+            let past = self.release_as_of(suite, at).await?;
+            return Ok(past.map(|(kept, release)| (Of::Past(Box::new(kept)), release)));
         }
         let Some(published) = self.published(suite).await? else {
             return Ok(None);
         };
         let release = self.release_of(&published).await?;
-        Ok(Some((published, release)))
+        Ok(Some((Of::Now(published.main.digest), release)))
     }
 
     /// Publishes the release of the suite that a path may belong to; whether there is one.
@@ -166,19 +205,19 @@ impl Apt {
         archive: &Arc<Archive>,
         by_hash: &ByHash,
         digest: &Digest,
+        at: Option<Moment>,
     ) -> Result<Option<Listed>, AptError> {
         let directory = &by_hash.directory;
         for above in std::iter::once(directory.clone()).chain(directory.parents()) {
             let suite = self.suite(archive, &above)?;
-            let Some(published) = self.published(&suite).await? else {
+            let Some((of, release)) = self.seen(&suite, at).await? else {
                 continue;
             };
-            let release = self.release_of(&published).await?;
             let below = directory.below(&above).unwrap_or_default();
             if let Some(file) = release.by_digest(&below, digest).cloned() {
                 return Ok(Some(Listed {
                     suite,
-                    published,
+                    of,
                     release,
                     file,
                 }));
@@ -191,26 +230,32 @@ impl Apt {
     async fn listed(&self, listed: &Listed) -> Result<Found, AptError> {
         let Listed {
             suite,
-            published,
+            of,
             release,
             file,
         } = listed;
         let resource = self.index_resource(suite, release, file)?;
-        let found = match self.found(&resource).await {
-            Ok(found) => found,
-            Err(error) => {
+        let found = self.found(&resource).await;
+        let found = found.map_err(|error| {
+            let is_other = error.status() == StatusCode::BAD_GATEWAY;
+            match of {
+                Of::Past(_) if is_other => return AptError::Incomplete,
+                Of::Past(_) => {}
                 // The origin may have moved on: then there is a newer release.
-                suite.doubt();
-                return Err(if error.status() == StatusCode::BAD_GATEWAY {
-                    AptError::Unsettled
-                } else {
-                    error
-                });
+                Of::Now(_) => suite.doubt(),
             }
-        };
-        self.want(suite, &file.path, &published.main.digest).await;
-        if packing(file.path.split().1).is_some() {
-            self.read_when_here(&suite.archive, &found);
+            if is_other { AptError::Unsettled } else { error }
+        })?;
+        match of {
+            Of::Now(release) => {
+                self.want(suite, &file.path, release).await;
+                if packing(file.path.split().1).is_some() {
+                    self.read_when_here(&suite.archive, &found);
+                }
+            }
+            Of::Past(kept) if kept.uses(&file.digest) => {}
+            Of::Past(kept) if found.digest.is_some() => self.keep_with(kept, file.digest).await,
+            Of::Past(kept) => self.keep_when_here(kept, &found),
         }
         Ok(found)
     }
@@ -220,6 +265,15 @@ impl Apt {
         tokio::spawn(async move {
             if found.blob().await.is_ok() {
                 apt.read_ahead(&archive).await;
+            }
+        });
+    }
+
+    fn keep_when_here(&self, kept: &Kept, found: &Found) {
+        let (apt, kept, found) = (self.clone(), kept.clone(), found.clone());
+        tokio::spawn(async move {
+            if let Ok(blob) = found.blob().await {
+                apt.keep_with(&kept, *blob.digest()).await;
             }
         });
     }

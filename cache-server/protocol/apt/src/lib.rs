@@ -1,9 +1,10 @@
 //! Debian archives: releases that never mix, indexes and packages.
 //!
 //! [`router`] answers `/apt/<host>/<path>` for the configured archives,
-//! [`Apt::proxy`] the same as a forward proxy, and [`usage`] tells apt's
+//! [`proxy`] the same as a forward proxy, and [`usage`] tells apt's
 //! auto-detection that there is a cache. What a client reads of a suite is always of
 //! one release: a newer one is seen by nobody until all of it that clients use is here.
+//! `/apt/@20260101T000000Z/<host>/<path>` is what was seen at that time.
 //!
 //! ```
 //! let config: cache_apt::AptConfig = serde_json::from_str(
@@ -20,8 +21,11 @@ mod config;
 mod error;
 mod expected;
 mod files;
+mod history;
 mod incoming;
 mod indexes;
+mod metrics;
+mod moment;
 mod packages;
 mod path;
 mod published;
@@ -41,5 +45,5 @@ pub use self::{
     apt::Apt,
     config::{AptConfig, ArchiveConfig},
     error::SetupError,
-    serve::{router, usage},
+    serve::{proxy, router, usage},
 };

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use cache_core::Digest;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use serde::{Deserialize, Serialize};
 
-use crate::{path::Path, route::Kind};
+use crate::{error::AptError, moment::Moment, path::Path, route::Kind};
 
 /// The documents of one generation.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -20,6 +21,12 @@ pub(crate) struct Published {
     pub(crate) release: Option<Document>,
     /// `Release.gpg`, if there is one.
     pub(crate) signature: Option<Document>,
+    /// From when on everyone saw it; unknown of what was published before times were kept.
+    #[serde(default)]
+    pub(crate) since: Option<Moment>,
+    /// When another one took its place.
+    #[serde(default)]
+    pub(crate) until: Option<Moment>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
@@ -44,6 +51,8 @@ impl Published {
             main,
             release: None,
             signature: None,
+            since: None,
+            until: None,
         }
     }
 
@@ -54,7 +63,29 @@ impl Published {
             main,
             release: None,
             signature,
+            since: None,
+            until: None,
         }
+    }
+
+    /// As a ref carries it.
+    pub(crate) fn to_meta(&self) -> Result<Bytes, AptError> {
+        let failed = |error: serde_json::Error| {
+            cache_core::Error::backend("writing down a release")(error.into())
+        };
+        Ok(serde_json::to_vec(self).map_err(failed)?.into())
+    }
+
+    /// Gives it its time: that of the same generation in fewer forms, or now, which is
+    /// later than that of the one before.
+    pub(crate) fn begin(&mut self, now: Moment, over: Option<&Self>) {
+        self.since = match over {
+            Some(old) if old.main.digest == self.main.digest => old.since,
+            Some(Self {
+                since: Some(since), ..
+            }) => Some(now.max(since.next())),
+            _ => Some(now),
+        };
     }
 
     pub(crate) fn directory(&self) -> Option<Path> {

@@ -101,6 +101,10 @@ impl Release {
         self.files.binary_search_by(|it| it.path.cmp(path)).ok()
     }
 
+    pub(crate) fn files(&self) -> &[File] {
+        &self.files
+    }
+
     /// What it says of a path.
     pub(crate) fn file(&self, path: &Path) -> Option<&File> {
         self.at(path).map(|at| &self.files[at])

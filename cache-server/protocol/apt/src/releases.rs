@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use cache_core::{Outcome, Tier};
+use cache_core::{Blob, Digest, Outcome, Tier};
 use cache_http::Reply;
+use http::{HeaderMap, HeaderValue, header};
 
 use crate::{
     answer::{Answer, Ask, Lifetime},
@@ -26,6 +27,11 @@ impl Apt {
         ask: &Ask,
     ) -> Result<Answer, AptError> {
         let suite = self.suite(archive, directory)?;
+        if let Some(at) = ask.at {
+            let kept = self.whole_as_of(&suite, at).await?;
+            let outcome = (Outcome::Hit, Tier::Disk);
+            return self.document(&kept.published, kind, outcome, ask).await;
+        }
         let now = self.0.clock.elapsed();
         if kind == Kind::Signature {
             // Of the release that was read: the suite does not move on for this.
@@ -52,6 +58,32 @@ impl Apt {
             .await?;
         self.0.readers.note(ask.reader, &suite.key, &published, now);
         Ok(answer)
+    }
+
+    /// The times from which on each release of a suite was the newest, with its digest.
+    pub(crate) async fn list_times(
+        &self,
+        archive: &Arc<Archive>,
+        directory: &Path,
+        ask: &Ask,
+    ) -> Result<Answer, AptError> {
+        let suite = self.suite(archive, directory)?;
+        let times = self.times(&suite).await?.into_iter();
+        let list: String = times
+            .map(|(since, record)| format!("@{since} {}\n", record.target))
+            .collect();
+        if list.is_empty() {
+            return Err(AptError::Unseen(None));
+        }
+        let text = HeaderValue::from_static("text/plain; charset=utf-8");
+        let list = Blob::from_bytes(Digest::sha256(list.as_bytes()), list.into());
+        let reply = Reply {
+            content: list.content(),
+            size: Some(list.size()),
+            headers: HeaderMap::from_iter([(header::CONTENT_TYPE, text)]),
+        };
+        let outcome = (Outcome::Hit, Tier::Disk);
+        Ok(ask.send(reply, Some(*list.digest()), Lifetime::Tagged, outcome))
     }
 
     async fn document(

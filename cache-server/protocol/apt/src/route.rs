@@ -1,9 +1,22 @@
 //! From a URL to an [`Endpoint`]: the only place that looks at a path.
 
 use cache_core::{Algorithm, Digest};
+use cache_http::Package;
 use http::Uri;
 
-use crate::{error::AptError, path::Path};
+use crate::{error::AptError, moment::Moment, path::Path};
+
+/// Which state of an archive is meant.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum View {
+    /// The newest.
+    #[default]
+    Newest,
+    /// That of a time, `@20260101T000000Z`.
+    AsOf(Moment),
+    /// All that are known, `@`: a list of their times.
+    Times,
+}
 
 /// An archive's host and a path on it, as a client names them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,30 +24,58 @@ pub(crate) struct Target {
     /// `host` or `host:port`, in lower case, without the port that `http` has anyway.
     pub(crate) host: String,
     pub(crate) path: Path,
+    pub(crate) view: View,
 }
 
 impl Target {
-    /// `/apt/<host>/<path>`.
+    /// What it is about, for the access log: `name_version_architecture.deb`.
+    pub(crate) fn package(&self) -> Option<Package> {
+        let (_, file) = self.path.split();
+        let stem = file.strip_suffix(".deb").or(file.strip_suffix(".udeb"))?;
+        let mut parts = stem.split('_');
+        let (name, version) = (parts.next()?, parts.next()?);
+        // The colon of an epoch is escaped once more in a file's name.
+        Some(Package::at(name, &version.replace("%3a", ":")))
+    }
+
+    /// `/apt/<host>/<path>`, with `@<time>/` or `@/` in front of the host.
     pub(crate) fn of_route(uri: &Uri) -> Result<Self, AptError> {
         let rest = uri.path().strip_prefix("/apt/").unwrap_or_default();
+        let (view, rest) = View::of_route(rest)?;
         let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
-        Self::new(host, path, uri)
+        Self::new(host, path, uri, view)
     }
 
     /// `http://<host>/<path>`, as a forward proxy is asked (RFC 9112, 3.2.2).
     pub(crate) fn of_proxy(uri: &Uri) -> Result<Self, AptError> {
         let host = uri.authority().map_or("", http::uri::Authority::as_str);
-        Self::new(host, uri.path(), uri)
+        Self::new(host, uri.path(), uri, View::Newest)
     }
 
-    fn new(host: &str, path: &str, uri: &Uri) -> Result<Self, AptError> {
+    fn new(host: &str, path: &str, uri: &Uri, view: View) -> Result<Self, AptError> {
         let host = host.to_ascii_lowercase();
         let host = host.strip_suffix(":80").unwrap_or(&host).to_owned();
         if uri.query().is_some() {
             return Err(AptError::Query);
         }
         let path = Path::of_url(path).ok_or(AptError::Path)?;
-        Ok(Self { host, path })
+        Ok(Self { host, path, view })
+    }
+}
+
+impl View {
+    /// The view, and what stands behind it. No host begins with an at sign.
+    fn of_route(rest: &str) -> Result<(Self, &str), AptError> {
+        let at = rest.strip_prefix('@');
+        let Some(named) = at.or_else(|| rest.strip_prefix("%40")) else {
+            return Ok((Self::Newest, rest));
+        };
+        let (moment, rest) = named.split_once('/').unwrap_or((named, ""));
+        if moment.is_empty() {
+            return Ok((Self::Times, rest));
+        }
+        let moment = Moment::parse(moment).ok_or(AptError::Moment)?;
+        Ok((Self::AsOf(moment), rest))
     }
 }
 
@@ -235,5 +276,29 @@ mod tests {
         assert_eq!(route.path, path("debian/a"));
         let query = Target::of_route(&uri("/apt/packages.example/a?b"));
         assert!(matches!(query, Err(AptError::Query)));
+    }
+
+    #[test]
+    fn a_time_stands_before_the_host() {
+        let route = |text: &str| Target::of_route(&text.parse::<Uri>().unwrap());
+        let new_year = Moment::parse("20260101T000000Z").unwrap();
+        for (text, view) in [
+            ("/apt/packages.example/a", View::Newest),
+            (
+                "/apt/@20260101T000000Z/packages.example/a",
+                View::AsOf(new_year),
+            ),
+            (
+                "/apt/%4020260101T000000Z/packages.example/a",
+                View::AsOf(new_year),
+            ),
+            ("/apt/@/packages.example/a", View::Times),
+        ] {
+            let target = route(text).unwrap();
+            assert_eq!((target.view, &*target.host), (view, "packages.example"));
+            assert_eq!(target.path, path("a"), "{text}");
+        }
+        let no_time = route("/apt/@yesterday/packages.example/a");
+        assert!(matches!(no_time, Err(AptError::Moment)));
     }
 }

@@ -1,6 +1,6 @@
 //! One request from its URL to its marked response.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
 use axum::{
     Router,
@@ -17,8 +17,10 @@ use hyper::ext::ReasonPhrase;
 use crate::{
     answer::{Answer, Ask},
     apt::Apt,
+    archive::Archive,
     error::AptError,
-    route::{Endpoint, Kind, Target},
+    path::Path,
+    route::{Endpoint, Kind, Target, View},
 };
 
 /// The archives below `/apt/<host>/`.
@@ -30,6 +32,13 @@ pub fn router<S: Clone + Send + Sync + 'static>(apt: Apt) -> Router<S> {
     Router::new()
         .route("/apt/{*path}", any(serve))
         .with_state(apt)
+}
+
+/// The same archives by their whole URLs, `http://<host>/<path>`, as a forward proxy is
+/// asked for them. Hosts that are no configured archive's are refused.
+pub fn proxy<S: Clone + Send + Sync + 'static>(apt: Apt) -> Router<S> {
+    let proxied = |State(apt): State<Apt>, request| async move { apt.proxy(request).await };
+    Router::new().fallback(proxied).with_state(apt)
 }
 
 async fn serve(State(apt): State<Apt>, request: Request) -> Response {
@@ -70,6 +79,7 @@ impl Apt {
         // The body, of which none is awaited, is not kept for the length of the answer.
         let (parts, _) = request.into_parts();
         let mut class = Class::Other;
+        let package = target.as_ref().ok().and_then(Target::package);
         let result = match target {
             Ok(target) => self.answer(&target, parts, &mut class).await,
             Err(error) => Err(error),
@@ -84,6 +94,9 @@ impl Apt {
             tier: answer.tier,
         };
         served.mark(&mut response);
+        if let Some(package) = package {
+            package.mark(&mut response);
+        }
         response
     }
 
@@ -105,26 +118,44 @@ impl Apt {
             return Err(AptError::Method);
         }
         let reader = parts.extensions.get::<ConnectInfo<SocketAddr>>();
-        let ask = Ask {
+        let mut ask = Ask {
             reader: reader.map(|it| it.0),
             method: parts.method,
             headers: parts.headers,
+            at: None,
         };
+        match target.view {
+            View::Newest => {}
+            View::AsOf(at) => ask.at = Some(at),
+            View::Times => {
+                *class = Class::Index;
+                return self.list_times(archive, &path, &ask).await;
+            }
+        }
+        self.endpoint(archive, &path, endpoint, &ask).await
+    }
+
+    async fn endpoint(
+        &self,
+        archive: &Arc<Archive>,
+        path: &Path,
+        endpoint: Endpoint,
+        ask: &Ask,
+    ) -> Result<Answer, AptError> {
         match endpoint {
             // A component's own, which its suite's lists.
-            Endpoint::Release(_, Kind::Release)
-                if self.is_listed(archive, &path, ask.reader).await? =>
-            {
-                self.index(archive, &path, &ask).await
+            Endpoint::Release(_, Kind::Release) if self.is_listed(archive, path, ask).await? => {
+                self.index(archive, path, ask).await
             }
             Endpoint::Release(directory, kind) => {
-                self.release(archive, &directory, kind, &ask).await
+                self.release(archive, &directory, kind, ask).await
             }
-            Endpoint::ByHash(by_hash) => self.by_hash(archive, &by_hash, &ask).await,
-            Endpoint::Index(path) => self.index(archive, &path, &ask).await,
+            Endpoint::ByHash(by_hash) => self.by_hash(archive, &by_hash, ask).await,
+            Endpoint::Index(path) => self.index(archive, &path, ask).await,
             Endpoint::Patch => Err(AptError::Absent),
-            Endpoint::Pool(path) => self.pool(archive, &path, &ask).await,
-            Endpoint::Other(path) => self.other(archive, &path, &ask).await,
+            Endpoint::Pool(path) => self.pool(archive, &path, ask).await,
+            Endpoint::Other(_) if ask.at.is_some() => Err(AptError::Timeless),
+            Endpoint::Other(path) => self.other(archive, &path, ask).await,
         }
     }
 }

@@ -24,7 +24,9 @@ mod access;
 mod bad_input;
 mod detached;
 mod files;
+mod history;
 mod indexes;
+mod metrics;
 mod offline;
 mod transaction;
 
@@ -33,6 +35,7 @@ struct Archive {
     origin: FakeOrigin,
     memory: Memory,
     clock: Arc<ManualClock>,
+    registry: prometheus::Registry,
     apt: Apt,
     app: Router,
 }
@@ -193,11 +196,12 @@ impl Archive {
         let told: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock) as _;
         let registry = prometheus::Registry::new();
         let fetcher = Fetcher::new(cache.clone(), upstream, Arc::clone(&told), &registry).unwrap();
-        let apt = Apt::new(fetcher, cache, told, config).unwrap();
+        let apt = Apt::new(fetcher, cache, told, config, &registry).unwrap();
         Self {
             origin,
             memory,
             clock,
+            registry,
             app: router(apt.clone()),
             apt,
         }

@@ -17,6 +17,8 @@ use crate::{
     apt::Apt,
     error::AptError,
     incoming::Incoming,
+    metrics::Prevented,
+    moment::Moment,
     published::Published,
     release::{File, Release},
     route::Kind,
@@ -96,7 +98,16 @@ impl Apt {
         if now.is_same_as(&incoming.published) {
             return Ok(incoming.is(now));
         }
+        if !matches!(self.is_older(&incoming.published, &now).await, Ok(true)) {
+            self.0.metrics.prevented(Prevented::Held);
+        }
         Ok(stale(now))
+    }
+
+    /// Whether a generation was made before another, as that of a mirror that lags behind.
+    async fn is_older(&self, one: &Published, than: &Published) -> Result<bool, AptError> {
+        let (one, than) = (self.release_of(one).await?, self.release_of(than).await?);
+        Ok(matches!((one.date, than.date), (Some(one), Some(than)) if one < than))
     }
 
     /// The first contact with a suite: nobody used an index of it.
@@ -131,11 +142,13 @@ impl Apt {
 
     async fn work(self, suite: Arc<Suite>, mut to: Published, stage: watch::Sender<Stage>) {
         let mut pause = self.0.config.retry.0;
+        let transaction = self.0.metrics.begin();
         for _ in 0..ATTEMPTS {
             stage.send_replace(Stage::Working);
             let held = match self.attempt(&suite, &to).await {
                 Ok(()) => {
                     *suite.held.lock() = None;
+                    transaction.commit();
                     return;
                 }
                 Err(held) => held,
@@ -164,8 +177,7 @@ impl Apt {
         let release = self.release_of(to).await?;
         let mut to = to.clone();
         if let Some(old) = &old {
-            let before = self.release_of(old).await?;
-            if matches!((release.date, before.date), (Some(new), Some(old)) if new < old) {
+            if self.is_older(&to, old).await? {
                 return Err(Held::Older);
             }
             self.untorn(suite, old, &to).await?;
@@ -183,8 +195,7 @@ impl Apt {
             Some(_) => self.indexes(suite, &release).await?,
             None => Vec::new(),
         };
-        let over = old.as_ref().map(|old| old.main.digest);
-        self.publish(suite, &to, indexes, over).await
+        self.publish(suite, to, indexes, old.as_ref()).await
     }
 
     /// A pair of which the parts may be of two generations.
@@ -239,8 +250,8 @@ impl Apt {
                 return Err(AptError::Unsettled);
             }
         }
-        let over = Some(published.main.digest);
-        if let Err(held) = self.publish(suite, &with, Vec::new(), over).await {
+        let published = self.publish(suite, with.clone(), Vec::new(), Some(published));
+        if let Err(held) = published.await {
             tracing::info!(suite = %suite.key, %held, "its detached form is not kept");
         }
         Ok(with)
@@ -291,26 +302,29 @@ impl Apt {
     async fn publish(
         &self,
         suite: &Suite,
-        published: &Published,
+        mut published: Published,
         indexes: Vec<Digest>,
-        over: Option<Digest>,
+        over: Option<&Published>,
     ) -> Result<(), Held> {
+        let now = self.0.clock.wall();
+        published.begin(Moment::of(now), over);
         let others = published.documents().skip(1).map(|it| it.digest);
-        let failed = |error: serde_json::Error| {
-            cache_core::Error::backend("writing down a release")(error.into())
-        };
         let to = Ref {
             target: published.main.digest,
             closure: others.chain(indexes).collect(),
-            meta: serde_json::to_vec(published).map_err(failed)?.into(),
+            meta: published.to_meta()?,
             writer: "apt".to_owned(),
-            written: self.0.clock.wall(),
+            written: now,
         };
+        let mut bindings = self.recorded(suite, over, &published, &to).await?;
+        bindings.push(Binding {
+            precondition: over.map_or(Precondition::Any, |old| {
+                Precondition::Target(old.main.digest)
+            }),
+            ..Binding::set(suite.key.clone(), to)
+        });
         let change = Change {
-            bindings: vec![Binding {
-                precondition: over.map_or(Precondition::Any, Precondition::Target),
-                ..Binding::set(suite.key.clone(), to)
-            }],
+            bindings,
             durability: Durability::Grouped,
         };
         self.0.cache.bind(change).await?;

@@ -137,7 +137,7 @@ async fn two_archives_of_one_name_are_refused() {
     let registry = prometheus::Registry::new();
     let upstream = UpstreamConfig::default();
     let fetcher = Fetcher::new(cache.clone(), upstream, Arc::clone(&clock), &registry).unwrap();
-    let twice = Apt::new(fetcher, cache, clock, config);
+    let twice = Apt::new(fetcher, cache, clock, config, &registry);
     assert!(matches!(twice, Err(crate::SetupError::Twice(_))));
 }
 

@@ -8,7 +8,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::Period;
+use crate::{Digest, Period};
 
 /// What an operator withholds. A pattern is a name in which `*` stands for any characters.
 ///
@@ -30,6 +30,9 @@ pub struct PolicyConfig {
     pub min_age: Option<Period>,
     /// These are served however young they are.
     pub min_age_exempt: Vec<String>,
+    /// A file is served although its index once promised another digest for it. No public
+    /// index ever does that; a private one where versions are published anew may.
+    pub allow_changed: bool,
     /// What would be withheld is logged, and served.
     pub dry_run: bool,
 }
@@ -41,6 +44,7 @@ pub struct Policy {
     allow: Vec<Pattern>,
     min_age: Duration,
     exempt: Vec<Pattern>,
+    allow_changed: bool,
     dry_run: bool,
     canonical: fn(&str) -> String,
 }
@@ -73,6 +77,8 @@ pub enum Rule {
     NotAllowed,
     /// It was published too lately.
     TooNew,
+    /// It is not what was promised before under the same version.
+    Changed,
 }
 
 impl Rule {
@@ -83,6 +89,7 @@ impl Rule {
             Self::Denied => "denied",
             Self::NotAllowed => "not_allowed",
             Self::TooNew => "too_new",
+            Self::Changed => "changed",
         }
     }
 }
@@ -121,6 +128,7 @@ impl Policy {
             allow: patterns(config.allow),
             min_age: config.min_age.map_or(Duration::ZERO, |period| period.0),
             exempt: patterns(config.min_age_exempt),
+            allow_changed: config.allow_changed,
             dry_run: config.dry_run,
             canonical,
         }
@@ -176,6 +184,15 @@ impl Policy {
         let left = humantime::format_duration(left);
         let text = format!("{name} {version} is too new, for {left} yet");
         self.against(Rule::TooNew, text)
+    }
+
+    /// Judges a release whose index promised another digest for it before.
+    pub fn of_change(&self, name: &str, version: &str, before: &Digest) -> Verdict {
+        if self.allow_changed {
+            return Verdict::Pass;
+        }
+        let text = format!("{name} {version} is not what it was before, {before}");
+        self.against(Rule::Changed, text)
     }
 
     fn covers(&self, patterns: &[Pattern], name: &str) -> bool {
@@ -320,6 +337,24 @@ mod tests {
         let unlisted = policy.of_name("b");
         let rule = unlisted.reason().map(Reason::rule);
         assert_eq!(rule, Some(Rule::NotAllowed));
+    }
+
+    #[test]
+    fn what_changed_is_withheld_unless_that_is_allowed() {
+        let digest = Digest::sha256(b"before");
+        let allowing = |allow_changed, dry_run| {
+            policy(PolicyConfig {
+                allow_changed,
+                dry_run,
+                ..PolicyConfig::default()
+            })
+        };
+        let verdict = |policy: Policy| policy.of_change("six", "1.0", &digest);
+        assert_eq!(verdict(allowing(true, false)), Verdict::Pass);
+        assert!(verdict(allowing(false, true)).enforced().is_none());
+        let reason = verdict(allowing(false, false)).enforced().unwrap();
+        assert_eq!(reason.rule(), Rule::Changed);
+        assert!(reason.to_string().contains(&digest.to_string()));
     }
 
     #[test]

@@ -41,7 +41,7 @@ pub use self::{
     measured::{Measured, MeasuredBody, MeasuredService},
     package::Package,
     recent::{PastRequest, Recent},
-    reply::{BlobReply, Reply},
+    reply::{BlobReply, Reply, without_body},
     request_id::{Numbered, NumberedService, RequestId},
     served::{Class, Op, Served},
     verbatim::Verbatim,

@@ -5,6 +5,7 @@ use std::{ops::Range, sync::Arc};
 use axum::{body::Body, response::Response};
 use cache_core::{Blob, Content};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use http_body::Body as _;
 
 use crate::{
     body::unbounded,
@@ -13,6 +14,17 @@ use crate::{
     outgoing,
     range::{self, Selection},
 };
+
+/// Takes the body out of the response to a HEAD, which says what a GET would (RFC 9110,
+/// 8.6 and 9.3.2).
+pub fn without_body(response: &mut Response) {
+    let length = response.body().size_hint().exact();
+    let headers = response.headers_mut();
+    if let Some(length) = length.filter(|_| !headers.contains_key(header::CONTENT_LENGTH)) {
+        headers.insert(header::CONTENT_LENGTH, length.into());
+    }
+    *response.body_mut() = Body::empty();
+}
 
 /// An open blob and the headers that describe it.
 ///

@@ -331,6 +331,7 @@ impl Flight {
         let entry = Entry {
             target: stored.digest,
             headers,
+            expected: self.resource.digest,
             from: source.url().to_string(),
             fetched: now,
             checked: now,

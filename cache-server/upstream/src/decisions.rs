@@ -1,7 +1,10 @@
 //! What the policies decide: each answer is counted, and each thing withheld is logged
 //! once.
 
-use cache_core::policy::{Policy, Reason, Verdict};
+use cache_core::{
+    Digest,
+    policy::{Policy, Reason, Verdict},
+};
 use prometheus::{IntCounterVec, Opts, Registry};
 use quick_cache::sync::Cache as Recent;
 
@@ -63,6 +66,18 @@ impl Decisions {
         verdict.enforced()
     }
 
+    /// Why a release is withheld of which the index promised `before` once, and something
+    /// else now; nothing to decide if it did not.
+    pub fn of_change(
+        &self,
+        subject: Subject<'_>,
+        release: &str,
+        before: Option<Digest>,
+    ) -> Option<Reason> {
+        let verdict = subject.policy.of_change(subject.package, release, &before?);
+        self.of_release(subject, release, verdict)
+    }
+
     /// What was decided of the releases in one document: counted as one.
     pub fn of_document<'r>(
         &self,
@@ -79,7 +94,7 @@ impl Decisions {
 
     fn count(&self, subject: Subject<'_>, against: Option<&Reason>) {
         // A policy without rules decides nothing.
-        if !subject.policy.has_rules() {
+        if against.is_none() && !subject.policy.has_rules() {
             return;
         }
         let (verdict, reason) = match against {

@@ -13,6 +13,8 @@ use serde::{Deserialize, Serialize};
 pub(crate) struct Entry {
     pub(crate) target: Digest,
     pub(crate) headers: HeaderMap,
+    /// What they were to hash to, if anyone promised that.
+    pub(crate) expected: Option<Digest>,
     /// Where the bytes came from.
     pub(crate) from: String,
     /// When they came.
@@ -25,6 +27,8 @@ pub(crate) struct Entry {
 #[derive(Deserialize, Serialize)]
 struct Meta {
     headers: Vec<(String, String)>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    expected: Option<String>,
     from: String,
     fetched: u64,
     checked: u64,
@@ -41,6 +45,7 @@ impl Entry {
         Some(Self {
             target: r.target,
             headers: headers.collect(),
+            expected: meta.expected.and_then(|text| text.parse().ok()),
             from: meta.from,
             fetched: time(meta.fetched),
             checked: time(meta.checked),
@@ -55,6 +60,7 @@ impl Entry {
         });
         let meta = Meta {
             headers: headers.collect(),
+            expected: self.expected.as_ref().map(ToString::to_string),
             from: self.from.clone(),
             fetched: seconds(self.fetched),
             checked: seconds(self.checked),
@@ -112,6 +118,7 @@ mod tests {
                 http::header::ETAG,
                 HeaderValue::from_static("\"a\""),
             )]),
+            expected: Some(Digest::sha256(b"x")),
             from: "https://packages.example/x".to_owned(),
             fetched: time(100),
             checked: time(200),
@@ -119,6 +126,7 @@ mod tests {
         let read = Entry::of(&entry.to_ref()).unwrap();
         assert_eq!(read.headers, entry.headers);
         assert_eq!(read.from, entry.from);
+        assert_eq!(read.expected, entry.expected);
         assert_eq!((read.fetched, read.checked), (time(100), time(200)));
         assert_eq!(read.age(time(260)), Duration::from_secs(60));
         assert_eq!(read.age(time(199)), Duration::MAX, "the clock was set back");

@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use cache_core::{Binding, Blob, Cache, Change, Clock, Durability, Outcome, RefKey, Tier};
+use cache_core::{Binding, Blob, Cache, Change, Clock, Digest, Durability, Outcome, RefKey, Tier};
 use http::StatusCode;
 use prometheus::Registry;
 use quick_cache::sync::Cache as Recent;
@@ -120,6 +120,21 @@ impl Fetcher {
                 Ok(kept.map(|(entry, blob)| self.0.found(&entry, blob, Outcome::Hit)))
             }
         }
+    }
+
+    /// What something had to hash to when it was fetched, if that is another digest of the
+    /// same kind than now: whoever promises it changed their mind.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn changed(&self, resource: &Resource) -> Result<Option<Digest>, Error> {
+        let Some(now) = resource.digest else {
+            return Ok(None);
+        };
+        let held = self.0.cache.refs().resolve(&resource.key).await?;
+        let before = held.as_ref().and_then(Entry::of).and_then(|it| it.expected);
+        let same_kind = |before: &Digest| before.algorithm() == now.algorithm();
+        Ok(before.filter(|before| same_kind(before) && *before != now))
     }
 
     async fn immutable(&self, resource: &Resource) -> Result<Option<Found>, Error> {

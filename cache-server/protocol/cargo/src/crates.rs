@@ -2,7 +2,7 @@
 
 use cache_core::{Digest, Outcome, policy::Reason};
 use cache_http::Reply;
-use cache_upstream::{Demand, Found};
+use cache_upstream::{Demand, Found, Resource};
 use http::{HeaderMap, HeaderValue, header, request::Parts};
 
 use crate::{
@@ -39,8 +39,15 @@ impl Cargo {
             return Err(withheld(reason));
         }
         let checksum = release.checksum;
-        let checksum = checksum.ok_or(CargoError::NoChecksum(name, version))?;
-        let found = self.release(registry, &release, checksum).await?;
+        let checksum = checksum.ok_or_else(|| CargoError::NoChecksum(name.clone(), version))?;
+        let resource = registry.release(&release, checksum);
+        let before = self.fetcher().changed(&resource).await?;
+        if let Some(reason) = decisions.of_change(subject, &release.version, before) {
+            return Err(withheld(reason));
+        }
+        let found = self
+            .release(registry, &release, (resource, &checksum))
+            .await?;
         if must_be_judged_first(&found, request) {
             found.blob().await?;
         }
@@ -83,16 +90,15 @@ impl Cargo {
         &self,
         registry: &Registry,
         release: &Release,
-        checksum: Digest,
+        (mut resource, checksum): (Resource, &Digest),
     ) -> Result<Found, CargoError> {
-        let mut resource = registry.release(release, checksum);
         if let Some(found) = self.fetcher().kept(&resource).await? {
             return Ok(found);
         }
         let description = self.found(&registry.description(), Demand::Any).await?;
         let description = described(&description).await?;
         let template = registry.template(&description)?;
-        let source = registry.source(&template, release, &checksum);
+        let source = registry.source(&template, release, checksum);
         let source = source.ok_or(CargoError::Elsewhere(description.dl))?;
         resource.sources = vec![source];
         self.found(&resource, Demand::Any).await

@@ -103,7 +103,7 @@ impl Registry {
     /// published again with another one is another thing.
     pub(crate) fn release(&self, release: &Release, checksum: Digest) -> Resource {
         let (name, version) = (release.name.to_ascii_lowercase(), &release.version);
-        let key = self.key(&format!("crate/{name}/{version}/{}", checksum.hex()));
+        let key = self.key(&format!("crate/{name}/{version}"));
         let mut resource = Resource::new(PROTOCOL, key, Vec::new(), Class::Immutable);
         resource.digest = Some(checksum);
         resource

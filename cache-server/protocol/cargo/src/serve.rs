@@ -2,13 +2,12 @@
 
 use axum::{
     Router,
-    body::Body,
     extract::{Request, State},
     response::Response,
     routing::any,
 };
 use cache_core::{Action, Outcome, Tier};
-use cache_http::{Class, Identity, Op, Served};
+use cache_http::{Class, Identity, Op, Served, without_body};
 use cache_upstream::Found;
 use http::{Method, request::Parts};
 
@@ -60,7 +59,7 @@ async fn serve(State(cargo): State<Cargo>, request: Request) -> Response {
     let answer = result.unwrap_or_else(|error| refuse(&error));
     let mut response = answer.response;
     if parts.method == Method::HEAD {
-        *response.body_mut() = Body::empty();
+        without_body(&mut response);
     }
     let served = Served {
         protocol: PROTOCOL,

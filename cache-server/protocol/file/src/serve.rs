@@ -8,7 +8,7 @@ use axum::{
     routing::any,
 };
 use cache_core::{Action, Outcome, Tier};
-use cache_http::{Class, Identity, Op};
+use cache_http::{Class, Identity, Op, without_body};
 use http::{Method, request::Parts};
 
 use crate::{
@@ -45,7 +45,7 @@ async fn serve(State(files): State<Files>, request: Request) -> Response {
     let answer = result.unwrap_or_else(|error| refuse(&error));
     let mut response = answer.response;
     if parts.method == Method::HEAD {
-        *response.body_mut() = Body::empty();
+        without_body(&mut response);
     }
     let served = cache_http::Served {
         protocol: PROTOCOL,

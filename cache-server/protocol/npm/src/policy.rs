@@ -10,7 +10,7 @@ use cache_core::{
     Blob,
     policy::{Reason, Verdict},
 };
-use cache_upstream::{Demand, Subject, apart};
+use cache_upstream::{Demand, Resource, Subject, apart};
 
 use crate::{
     asked::{Asked, Form},
@@ -78,6 +78,18 @@ impl Npm {
         };
         let decisions = self.fetcher().decisions();
         refused(decisions.of_release(judge.subject, version, judge.of(version)))
+    }
+
+    /// Refuses a version that is not what it was.
+    pub(crate) async fn admit_change(
+        &self,
+        registry: &Registry,
+        name: &PackageName,
+        (version, resource): (&str, &Resource),
+    ) -> Result<(), NpmError> {
+        let before = self.fetcher().changed(resource).await?;
+        let decisions = self.fetcher().decisions();
+        refused(decisions.of_change(subject(registry, name), version, before))
     }
 
     /// What takes the versions out of a packument that are too young.

@@ -2,13 +2,12 @@
 
 use axum::{
     Router,
-    body::Body,
     extract::{Request, State},
     response::Response,
     routing::any,
 };
 use cache_core::{Action, Tier};
-use cache_http::{Class, Identity, Op, Served, Verbatim};
+use cache_http::{Class, Identity, Op, Served, Verbatim, without_body};
 use http::Method;
 
 use crate::{
@@ -52,7 +51,7 @@ async fn serve(State(npm): State<Npm>, request: Request) -> Response {
     let answer = result.unwrap_or_else(|error| refuse(&error));
     let mut response = answer.response;
     if method == Method::HEAD {
-        *response.body_mut() = Body::empty();
+        without_body(&mut response);
     }
     let served = Served {
         protocol: PROTOCOL,

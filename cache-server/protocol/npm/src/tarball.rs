@@ -31,16 +31,21 @@ impl Npm {
     ) -> Result<Answer, NpmError> {
         let dist = self.dist(registry, name, file).await?;
         self.admit_version(registry, name, &dist.version).await?;
-        let Dist { url, integrity, .. } = dist;
+        let (url, integrity) = (dist.url, dist.integrity);
         let source = registry.origin.source(&url).ok_or_else(|| {
             tracing::warn!(%name, %file, %url, "a tarball lies outside of its registry");
             NpmError::Elsewhere(file.clone())
         })?;
-        // What is published anew under an old version is another thing.
-        let key = format!("tarball/{name}/-/{file} {integrity}");
+        let key = match &integrity {
+            Integrity::Digest(_) => format!("tarball/{name}/-/{file}"),
+            // What is published anew under an old version is another thing.
+            weak => format!("tarball/{name}/-/{file} {weak}"),
+        };
         let mut resource = registry.kept_as(&key, source, Class::Immutable)?;
         if let Integrity::Digest(digest) = integrity {
             resource.digest = Some(digest);
+            self.admit_change(registry, name, (&dist.version, &resource))
+                .await?;
         } else {
             // Nobody sees it before it was judged as a whole; old tarballs are small.
             let known = integrity.clone();

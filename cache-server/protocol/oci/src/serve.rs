@@ -10,7 +10,7 @@ use axum::{
     routing::any,
 };
 use cache_core::{Action, Outcome, Principal, Tier};
-use cache_http::{Class, Identity, Op, Served};
+use cache_http::{Class, Identity, Op, Served, without_body};
 use http::{Extensions, HeaderName, HeaderValue, Method, request::Parts};
 
 use crate::{
@@ -54,7 +54,7 @@ async fn serve(State(oci): State<Oci>, request: Request) -> Response {
     let (outcome, tier) = (answer.outcome, answer.tier);
     let mut response = answer.response;
     if method == Method::HEAD {
-        *response.body_mut() = Body::empty();
+        without_body(&mut response);
     }
     let version = HeaderValue::from_static("registry/2.0");
     response.headers_mut().insert(API_VERSION, version);

@@ -39,7 +39,7 @@ impl Inner {
         self.admit_project(project)?;
         let (page, asked) = match self.listed(index, project, place).await {
             Ok(listed) => listed,
-            Err(error) => return self.kept(index, place, error, parts).await,
+            Err(error) => return self.kept((index, project), place, error, parts).await,
         };
         self.admit(&page, place)?;
         match asked {
@@ -87,9 +87,10 @@ impl Inner {
     /// A listed file, from the store or its origin.
     pub(crate) async fn file(&self, page: &Page, place: &str) -> Result<Found, PypiError> {
         let file = page.listing.file(place).ok_or(PypiError::Unlisted)?;
-        let mut resource = resource(&page.index, &file.url)?;
+        let mut resource = resource(&page.index, &page.project, &file.url)?;
         resource.digest = file.digest();
         resource.size = file.size;
+        self.admit_change(&page.project, file, &resource).await?;
         self.found(&resource).await
     }
 
@@ -104,7 +105,7 @@ impl Inner {
     /// came.
     async fn kept(
         &self,
-        index: &Index,
+        (index, project): (&Index, &Project),
         place: &str,
         error: PypiError,
         parts: &Parts,
@@ -115,20 +116,19 @@ impl Inner {
         let Some(url) = url_of(place) else {
             return Err(error);
         };
-        match self.fetcher.kept(&resource(index, &url)?).await? {
+        match self.fetcher.kept(&resource(index, project, &url)?).await? {
             Some(found) => Ok(reply(&found, None, parts)),
             None => Err(error),
         }
     }
 }
 
-/// A file at a URL, of which nothing more is known.
-pub(crate) fn resource(index: &Index, url: &Url) -> Result<Resource, PypiError> {
+/// A file at a URL, of which nothing more is known. It is kept by its name: an index may
+/// move it, and sign its URL anew with each page.
+pub(crate) fn resource(index: &Index, project: &Project, url: &Url) -> Result<Resource, PypiError> {
     let source = index.file(url).ok_or(PypiError::Unlisted)?;
-    // A query may change from page to page, as a signature does.
-    let mut name = url.clone();
-    name.set_query(None);
-    let key = index.key(&format!("file/{name}"));
+    let name = url.path().rsplit('/').next().unwrap_or_default();
+    let key = index.key(&format!("file/{project}/{name}"));
     let key = key.ok_or(PypiError::Unlisted)?;
     Ok(Resource::new("pypi", key, vec![source], Class::Immutable))
 }

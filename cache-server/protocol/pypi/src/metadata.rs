@@ -48,7 +48,7 @@ impl Inner {
         };
         let mut url = file.url.clone();
         url.set_path(&format!("{}.metadata", file.url.path()));
-        let mut resource = resource(&page.index, &url)?;
+        let mut resource = resource(&page.index, &page.project, &url)?;
         resource.digest = expected;
         let found = self.found(&resource).await?;
         Ok(reply(&found, expected, parts))
@@ -74,7 +74,7 @@ impl Inner {
             return Ok(done(&blob, Outcome::Hit, parts));
         }
         let found = self.file(page, place).await?;
-        let metadata = read(&self.stored(&page.index, file, &found).await?).await?;
+        let metadata = read(&self.stored(page, file, &found).await?).await?;
         if let Some(key) = key
             && let Err(error) = keep(cache, key, metadata.clone()).await
         {
@@ -148,7 +148,7 @@ impl Inner {
         if known(cache, &key).await?.is_some() {
             return Ok(true);
         }
-        let Some(wheel) = self.fetcher.kept(&whole(&page.index, file)?).await? else {
+        let Some(wheel) = self.fetcher.kept(&whole(page, file)?).await? else {
             return Ok(false);
         };
         keep(cache, key, read(&wheel.blob().await?).await?).await?;
@@ -157,7 +157,7 @@ impl Inner {
 
     /// A wheel once it is in the store: only then it is known to be the right one, and
     /// can be read here and there.
-    async fn stored(&self, index: &Index, file: &File, found: &Found) -> Result<Blob, PypiError> {
+    async fn stored(&self, page: &Page, file: &File, found: &Found) -> Result<Blob, PypiError> {
         if found.digest.is_none() {
             let mut bytes = found.content().stream(0..found.size.unwrap_or(u64::MAX));
             while bytes.try_next().await?.is_some() {}
@@ -165,7 +165,7 @@ impl Inner {
         let no_room = cache_core::Error::Full {
             reason: "the wheel cannot be kept",
         };
-        match self.fetcher.kept(&whole(index, file)?).await? {
+        match self.fetcher.kept(&whole(page, file)?).await? {
             Some(found) => Ok(found.blob().await?),
             None => Err(no_room.into()),
         }
@@ -178,8 +178,8 @@ fn is_open(file: &File) -> bool {
 }
 
 /// A listed file as it is kept.
-fn whole(index: &Index, file: &File) -> Result<Resource, PypiError> {
-    let mut resource = resource(index, &file.url)?;
+fn whole(page: &Page, file: &File) -> Result<Resource, PypiError> {
+    let mut resource = resource(&page.index, &page.project, &file.url)?;
     resource.digest = file.digest();
     Ok(resource)
 }

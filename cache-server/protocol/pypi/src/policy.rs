@@ -4,7 +4,7 @@
 use std::{collections::BTreeSet, time::SystemTime};
 
 use cache_core::policy::{Policy, PolicyConfig, Reason, Verdict};
-use cache_upstream::Subject;
+use cache_upstream::{Resource, Subject};
 
 use crate::{
     error::PypiError,
@@ -35,6 +35,18 @@ impl Inner {
         let verdict = self.judge(project, &file.name, file.uploaded);
         let decisions = self.fetcher.decisions();
         refused(decisions.of_release(self.subject(project), &file.name, verdict))
+    }
+
+    /// Whether a file is still what its index promised when it was fetched.
+    pub(crate) async fn admit_change(
+        &self,
+        project: &Project,
+        file: &File,
+        resource: &Resource,
+    ) -> Result<(), PypiError> {
+        let before = self.fetcher.changed(resource).await?;
+        let decisions = self.fetcher.decisions();
+        refused(decisions.of_change(self.subject(project), &file.name, before))
     }
 
     /// The files of a list, by their names and times, that are too young. One of which

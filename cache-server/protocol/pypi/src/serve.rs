@@ -8,7 +8,7 @@ use axum::{
     routing::any,
 };
 use cache_core::{Outcome, Tier};
-use cache_http::{Class, Op, Served, Verbatim};
+use cache_http::{Class, Op, Served, Verbatim, without_body};
 use http::{HeaderValue, Method, StatusCode, header, request::Parts};
 
 use crate::{accept::Form, edit::View, error::PypiError, pypi::Pypi, route::Endpoint};
@@ -47,7 +47,7 @@ async fn serve(State(pypi): State<Pypi>, request: Request) -> Response {
         (done.outcome, done.tier) = (Outcome::Error, Tier::None);
     }
     if parts.method == Method::HEAD {
-        *done.response.body_mut() = Body::empty();
+        without_body(&mut done.response);
     }
     let served = Served {
         protocol: "pypi",

@@ -190,3 +190,22 @@ async fn headers_of_one_connection_or_client_are_not_kept() {
         settled(&rig).await;
     }
 }
+
+#[tokio::test]
+async fn another_digest_than_before_is_told_for_as_long_as_the_first_is_remembered() {
+    let rig = Rig::new().await;
+    rig.origin.serve("/a.whl", Page::new("wheel"));
+    let promised = |bytes: &[u8]| {
+        let mut resource = rig.resource("/a.whl", Class::Immutable);
+        resource.digest = Some(Digest::sha256(bytes));
+        resource
+    };
+    let before = async |bytes: &[u8]| rig.fetcher.changed(&promised(bytes)).await.unwrap();
+    assert_eq!(before(b"wheel").await, None, "nothing was promised yet");
+    whole(rig.expect("/a.whl", b"wheel").await).await;
+    settled(&rig).await;
+    assert_eq!(before(b"wheel").await, None);
+    assert_eq!(before(b"other").await, Some(Digest::sha256(b"wheel")));
+    let unsaid = rig.resource("/a.whl", Class::Immutable);
+    assert_eq!(rig.fetcher.changed(&unsaid).await.unwrap(), None);
+}

@@ -39,6 +39,33 @@ fn three_days() -> PolicyConfig {
 }
 
 #[tokio::test]
+async fn a_version_that_is_not_what_it_was_is_refused_unless_that_is_allowed() {
+    for allow_changed in [false, true] {
+        let policy = PolicyConfig {
+            allow_changed,
+            ..PolicyConfig::default()
+        };
+        let world = World::with(|registry| registry.policy = policy).await;
+        world.publish("one");
+        let path = "/cargo/dl/abcd/1.0.0/download";
+        world.get(path).await.is(200, Outcome::Miss);
+        world.publish("two");
+        world.advance(DAY);
+        world.get("/cargo/ab/cd/abcd").await;
+        let reply = world.get(path).await;
+        if allow_changed {
+            assert_eq!(reply.is(200, Outcome::Miss).text(), "two");
+        } else {
+            let text = reply.is(403, Outcome::Denied).text();
+            assert!(
+                text.contains("abcd 1.0.0 is not what it was before"),
+                "{text}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_version_that_is_too_new_is_neither_listed_nor_served() {
     let world = world(three_days()).await;
     let old = line("abcd", "1.0.0", "1.0.0") + &dated("1.0.1", 1);

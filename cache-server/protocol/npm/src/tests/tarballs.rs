@@ -145,15 +145,35 @@ async fn bytes_that_are_here_under_their_digest_are_not_fetched_again() {
 }
 
 #[tokio::test]
-async fn what_is_published_anew_under_an_old_version_is_another_tarball() {
+async fn what_is_published_anew_under_an_old_version_is_refused() {
     let rig = Rig::new().await;
+    let refused = published_anew(&rig).await;
+    assert_eq!(
+        (refused.status, refused.outcome()),
+        (StatusCode::FORBIDDEN, Outcome::Denied)
+    );
+    let error = refused.json()["error"].as_str().unwrap().to_owned();
+    assert!(error.contains("not what it was before"), "{error}");
+    assert_eq!(rig.origin.count("/six/-/six-1.0.0.tgz"), 1);
+}
+
+#[tokio::test]
+async fn it_is_another_tarball_where_that_is_allowed() {
+    let rig = Rig::with(UpstreamConfig::default(), |config| {
+        config.registries[0].policy.allow_changed = true;
+    })
+    .await;
+    assert_eq!(published_anew(&rig).await.bytes(), b"other");
+}
+
+async fn published_anew(rig: &Rig) -> Reply {
     rig.publish("six", "1.0.0", b"tar");
     rig.pnpm("/npm/six").await;
     assert_eq!(rig.get(PATH).await.bytes(), b"tar");
     rig.publish("six", "1.0.0", b"other");
     rig.clock.advance(Duration::from_secs(3600));
     rig.pnpm("/npm/six").await;
-    assert_eq!(rig.get(PATH).await.bytes(), b"other");
+    rig.get(PATH).await
 }
 
 /// A package whose version has this and no `integrity`.

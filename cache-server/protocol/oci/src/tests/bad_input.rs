@@ -209,3 +209,16 @@ async fn unknown_paths_are_404() {
         unknown.refused(StatusCode::NOT_FOUND, "UNSUPPORTED");
     }
 }
+
+#[tokio::test]
+async fn a_head_that_fails_says_how_long_the_error_of_a_get_is() {
+    let registry = Registry::open();
+    let absent = "/v2/sea/manifests/absent";
+    let (get, head) = (registry.get(absent).await, registry.head(absent).await);
+    assert_eq!(
+        (get.status, head.status),
+        (StatusCode::NOT_FOUND, StatusCode::NOT_FOUND)
+    );
+    assert!(head.body.is_empty() && !get.body.is_empty());
+    assert_eq!(head.header("content-length"), get.body.len().to_string());
+}

@@ -235,13 +235,27 @@ async fn wrong_bytes_are_neither_completed_nor_kept() {
 }
 
 #[tokio::test]
-async fn changed_bytes_under_one_url_are_those_that_the_page_promises() {
+async fn a_file_that_is_not_what_it_was_is_refused() {
     let setup = Setup::new().await;
+    let refused = changed(&setup).await;
+    assert_eq!(refused.status, StatusCode::FORBIDDEN);
+    assert_eq!(refused.served.outcome, Outcome::Denied);
+    let text = String::from_utf8_lossy(refused.body());
+    assert!(text.contains("not what it was before"), "{text}");
+}
+
+#[tokio::test]
+async fn where_that_is_allowed_changed_bytes_are_those_that_the_page_promises() {
+    let setup = Setup::with(|config| config.policy.allow_changed = true, |_| {}).await;
+    assert_eq!(changed(&setup).await.body(), b"new");
+}
+
+async fn changed(setup: &Setup) -> Reply {
     let served = setup.publish("six-1.0.tar.gz", b"old");
     assert_eq!(setup.get(&served).await.body(), b"old");
     setup.publish("six-1.0.tar.gz", b"new");
     setup.advance(3600);
-    assert_eq!(setup.get(&served).await.body(), b"new");
+    setup.get(&served).await
 }
 
 /// A store that takes nothing.

@@ -5,7 +5,7 @@ use std::fmt;
 /// A figure, and the bound that it should keep.
 #[derive(Clone, Debug)]
 pub(crate) struct Goal {
-    pub(crate) what: &'static str,
+    pub(crate) what: String,
     pub(crate) value: f64,
     pub(crate) unit: &'static str,
     pub(crate) bound: Bound,

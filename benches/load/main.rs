@@ -1,5 +1,4 @@
-//! Our server beside nginx and docker-registry, in one run: the figures that count
-//! are ratios.
+//! Our server beside its peers, in one run: the figures that count are ratios.
 //!
 //! Each workload is measured in rounds that take turns between the servers, so that
 //! what else the machine does falls on all of them alike.
@@ -7,6 +6,7 @@
 mod client;
 mod corpus;
 mod goal;
+mod index;
 mod peer;
 mod processor;
 mod proxy;
@@ -14,12 +14,21 @@ mod report;
 mod round;
 mod workload;
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::{Context, Result};
 use clap::Parser;
+use tempfile::TempDir;
 
-use self::{peer::PeerName, processor::Processors, report::Report, workload::WorkloadName};
+use self::{
+    peer::PeerName,
+    processor::Processors,
+    report::Report,
+    workload::{Client, WorkloadName},
+};
 
 /// Measures our server beside its peers.
 #[derive(Debug, Parser)]
@@ -30,6 +39,9 @@ struct Arguments {
     /// Servers to measure [default: all that the workload suits].
     #[arg(long, value_enum, value_delimiter = ',')]
     servers: Vec<PeerName>,
+    /// Package managers of the installs [default: all].
+    #[arg(long, value_enum, value_delimiter = ',')]
+    clients: Vec<Client>,
     /// Rounds for each server.
     #[arg(long, default_value_t = 5)]
     rounds: usize,
@@ -42,21 +54,24 @@ struct Arguments {
     /// Where the servers keep their data.
     #[arg(long, default_value = "/dev/shm")]
     data: PathBuf,
+    /// Where package managers install to.
+    #[arg(long, default_value = "/dev/shm")]
+    installed: PathBuf,
 }
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let processors = Processors::choose(arguments.unpinned);
     let report = Report::begin(&processors);
-    let folder = tempfile::Builder::new()
-        .prefix("cachalot-benches-")
-        .tempdir_in(&arguments.data)
-        .with_context(|| format!("a folder in {}", arguments.data.display()))?;
+    let data = temporary(&arguments.data)?;
+    let installed = temporary(&arguments.installed)?;
     let mut bench = Bench {
-        folder: folder.path().to_owned(),
+        folder: data.path().to_owned(),
+        installed: installed.path().to_owned(),
         rounds: arguments.rounds,
         time: Duration::from_secs_f64(arguments.seconds),
         servers: arguments.servers,
+        clients: arguments.clients,
         processors,
         report,
     };
@@ -70,15 +85,26 @@ fn main() -> Result<()> {
     Ok(())
 }
 
+/// A folder that is removed when dropped.
+fn temporary(parent: &Path) -> Result<TempDir> {
+    let mut builder = tempfile::Builder::new();
+    let folder = builder.prefix("cachalot-benches-").tempdir_in(parent);
+    folder.with_context(|| format!("a folder in {}", parent.display()))
+}
+
 /// What all workloads share.
 struct Bench {
     /// Where servers keep their data.
     folder: PathBuf,
+    /// Where package managers install to.
+    installed: PathBuf,
     rounds: usize,
     /// Of one round.
     time: Duration,
     /// Those asked for; empty for all.
     servers: Vec<PeerName>,
+    /// Those asked for; empty for all.
+    clients: Vec<Client>,
     processors: Processors,
     report: Report,
 }

@@ -43,8 +43,14 @@ pub(crate) enum PeerName {
     DockerRegistry,
     /// squid, for files of an origin.
     Squid,
-    /// apt-cacher-ng, for files of an origin.
+    /// apt-cacher-ng, for files of an origin and for apt.
     AptCacherNg,
+    /// devpi-server, for Python's packages.
+    Devpi,
+    /// proxpi, for Python's packages.
+    Proxpi,
+    /// NORA, for packages.
+    Nora,
 }
 
 impl PeerName {
@@ -58,7 +64,9 @@ impl PeerName {
             Self::Nginx => Box::new(nginx::Nginx::start(folder, true, bench.processors)?),
             Self::NginxCopy => Box::new(nginx::Nginx::start(folder, false, bench.processors)?),
             Self::DockerRegistry => Box::new(registry::Registry::start(folder, bench.processors)?),
-            Self::Squid | Self::AptCacherNg => bail!("it stores nothing that it is given"),
+            Self::Squid | Self::AptCacherNg | Self::Devpi | Self::Proxpi | Self::Nora => {
+                bail!("it stores nothing that it is given")
+            }
         })
     }
 }
@@ -68,6 +76,9 @@ pub(crate) fn start(bench: &Bench, names: &[PeerName]) -> Result<Vec<Box<dyn Pee
     let wanted = names.iter().filter(|name| bench.wants(**name));
     wanted.map(|name| name.start(bench)).collect()
 }
+
+/// Nobody takes longer to start, devpi-server on a busy machine included.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A process that is stopped when dropped.
 #[derive(Debug)]
@@ -87,12 +98,17 @@ impl Process {
         let mut this = Self(child);
         let begun = Instant::now();
         while TcpStream::connect(address).is_err() {
-            if this.0.try_wait()?.is_some() || begun.elapsed() > Duration::from_secs(10) {
+            if this.0.try_wait()?.is_some() || begun.elapsed() > PATIENCE {
                 bail!("{command:?}: {}", fs::read_to_string(log)?);
             }
             std::thread::sleep(Duration::from_millis(10));
         }
         Ok(this)
+    }
+
+    /// Its number.
+    pub(crate) fn id(&self) -> u32 {
+        self.0.id()
     }
 }
 

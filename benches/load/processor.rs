@@ -97,14 +97,32 @@ fn time_of_one(pid: u32) -> Result<Duration> {
 
 /// Memory of a process and its children, in bytes (`/proc/PID/status`, `VmRSS`).
 pub(crate) fn memory_of(pid: u32) -> Result<u64> {
+    memory(pid, "VmRSS:")
+}
+
+fn memory(pid: u32, field: &str) -> Result<u64> {
     let mut kib = 0;
     for pid in family(pid) {
         let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let line = status.lines().find_map(|line| line.strip_prefix(field));
         let size = line.and_then(|line| line.split_whitespace().next());
-        kib += size.context("VmRSS")?.parse::<u64>()?;
+        kib += size.context("no memory is told")?.parse::<u64>()?;
     }
     Ok(kib * 1024)
+}
+
+/// Lets the peaks of a process and its children begin anew (proc(5), `/proc/PID/clear_refs`).
+pub(crate) fn forget_peak(pid: u32) -> Result<()> {
+    for pid in family(pid) {
+        fs::write(format!("/proc/{pid}/clear_refs"), "5").context("clear_refs")?;
+    }
+    Ok(())
+}
+
+/// The most memory of a process and its children, in bytes (`/proc/PID/status`, `VmHWM`);
+/// each at its own moment.
+pub(crate) fn peak_of(pid: u32) -> Result<u64> {
+    memory(pid, "VmHWM:")
 }
 
 /// A process and its children.

@@ -1,6 +1,6 @@
 //! Caching proxies before one origin, each with its data in a folder of the bench.
 
-mod apt_cacher_ng;
+pub(crate) mod apt_cacher_ng;
 mod nginx;
 mod ours;
 mod squid;
@@ -40,7 +40,7 @@ pub(crate) fn start(bench: &Bench, origin: SocketAddr) -> Result<Vec<Box<dyn Pro
     }
     if bench.wants(PeerName::AptCacherNg) {
         let folder = folder("apt-cacher-ng")?;
-        let acng = apt_cacher_ng::AptCacherNg::start(&folder, origin)?;
+        let acng = apt_cacher_ng::AptCacherNg::start(&folder, origin, bench.processors)?;
         proxies.push(Box::new(acng));
     }
     Ok(proxies)

@@ -141,7 +141,7 @@ fn summary(peer: &dyn Peer, rounds: &[Round]) -> Result<Summary> {
 }
 
 /// The middle value, or the mean of the two middle ones.
-fn median(mut values: Vec<f64>) -> f64 {
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     match values.len() {
         0 => f64::NAN,

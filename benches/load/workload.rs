@@ -3,9 +3,11 @@
 mod get_large;
 mod get_small;
 mod head;
+mod install;
 mod miss;
 mod put_large;
 
+pub(crate) use self::install::Client;
 use anyhow::{Context, Result};
 use clap::ValueEnum;
 
@@ -27,6 +29,8 @@ pub(crate) enum WorkloadName {
     Head,
     /// GET of an absent file by 200 clients while its origin sends it over four seconds.
     Miss,
+    /// Installs by pip, uv, apt-get and npm from servers that have everything.
+    Install,
 }
 
 impl WorkloadName {
@@ -47,6 +51,7 @@ impl WorkloadName {
             Self::PutLarge => put_large::run(bench),
             Self::Head => head::run(bench),
             Self::Miss => miss::run(bench),
+            Self::Install => install::run(bench),
         };
         bench.processors = chosen;
         run.with_context(|| format!("{self:?}"))

@@ -57,7 +57,7 @@ fn goals(rows: &[Summary]) -> Vec<Goal> {
     let mut goals = Vec::new();
     if let Some(ours) = row(rows, "cachalot") {
         goals.push(Goal {
-            what: "GET 256 MiB: CPU",
+            what: "GET 256 MiB: CPU".to_owned(),
             value: ours.time_per_gigabyte,
             unit: " s/GB",
             bound: Bound::AtMost(0.4),
@@ -65,7 +65,7 @@ fn goals(rows: &[Summary]) -> Vec<Goal> {
     }
     if let Some((ours, nginx)) = beside(rows, "nginx") {
         goals.push(Goal {
-            what: "GET 256 MiB: bytes/s, of nginx's with sendfile",
+            what: "GET 256 MiB: bytes/s, of nginx's with sendfile".to_owned(),
             value: ours.gigabytes_per_second / nginx.gigabytes_per_second,
             unit: "x",
             bound: Bound::AtLeast(0.8),

@@ -61,13 +61,13 @@ fn goals(rows: &[Summary]) -> Vec<Goal> {
     let mut goals = Vec::new();
     if let Some((ours, nginx)) = beside(rows, "nginx") {
         goals.push(Goal {
-            what: "GET 1 KiB: CPU per request, of nginx's",
+            what: "GET 1 KiB: CPU per request, of nginx's".to_owned(),
             value: ours.time_per_request / nginx.time_per_request,
             unit: "x",
             bound: Bound::AtMost(2.0),
         });
         goals.push(Goal {
-            what: "GET 1 KiB: requests/s, of nginx's",
+            what: "GET 1 KiB: requests/s, of nginx's".to_owned(),
             value: ours.requests_per_second / nginx.requests_per_second,
             unit: "x",
             bound: Bound::AtLeast(0.6),
@@ -75,7 +75,7 @@ fn goals(rows: &[Summary]) -> Vec<Goal> {
     }
     if let Some((ours, registry)) = beside(rows, "docker-registry") {
         goals.push(Goal {
-            what: "GET 1 KiB: requests/s, of docker-registry's",
+            what: "GET 1 KiB: requests/s, of docker-registry's".to_owned(),
             value: ours.requests_per_second / registry.requests_per_second,
             unit: "x",
             bound: Bound::AtLeast(20.0),

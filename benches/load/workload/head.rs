@@ -59,7 +59,7 @@ pub(super) fn run(bench: &mut Bench) -> Result<()> {
 fn goals(rows: &[Summary]) -> Option<Goal> {
     let ours = row(rows, "cachalot")?;
     Some(Goal {
-        what: "HEAD of a manifest during pulls: p99",
+        what: "HEAD of a manifest during pulls: p99".to_owned(),
         value: ours.p99 * 1e3,
         unit: " ms",
         bound: Bound::AtMost(5.0),

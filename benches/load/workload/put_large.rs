@@ -61,7 +61,7 @@ pub(super) fn run(bench: &mut Bench) -> Result<()> {
 fn goals(rows: &[Summary]) -> Option<Goal> {
     let (ours, registry) = beside(rows, "docker-registry")?;
     Some(Goal {
-        what: "PUT 256 MiB: bytes/s, of docker-registry's",
+        what: "PUT 256 MiB: bytes/s, of docker-registry's".to_owned(),
         value: ours.gigabytes_per_second / registry.gigabytes_per_second,
         unit: "x",
         bound: Bound::AtLeast(3.0),

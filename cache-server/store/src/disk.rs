@@ -199,6 +199,7 @@ fn open(
     let room = Room::new(path, config.quota, config.min_free, index.all_bytes()).map_err(failed)?;
     let state = State {
         lived: index.fact(LIVED)?.unwrap_or(0),
+        in_memory: layout.is_in_memory(),
         residency: Residency::new(config.memory),
         resolved: Resolved::default(),
         room: Arc::new(room),

@@ -81,7 +81,13 @@ impl FileContent {
     fn read_cached(&self, mut buffer: Buffer, at: u64) -> Result<Buffer, Buffer> {
         let want = buffer.len();
         let mut slices = [io::IoSliceMut::new(&mut buffer)];
-        match rustix::io::preadv2(&self.open.file, &mut slices, at, ReadWriteFlags::NOWAIT) {
+        // Kernels refuse to promise for a tmpfs what it always keeps.
+        let flags = if self.state.in_memory {
+            ReadWriteFlags::empty()
+        } else {
+            ReadWriteFlags::NOWAIT
+        };
+        match rustix::io::preadv2(&self.open.file, &mut slices, at, flags) {
             Ok(read) if read == want => Ok(buffer),
             _ => Err(buffer),
         }

@@ -20,7 +20,7 @@ use std::{
 
 use cache_core::Digest;
 use parking_lot::Mutex;
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, FsWord, flock, statfs};
 use uuid::Uuid;
 
 /// The 32 bytes of a SHA-256 name.
@@ -54,6 +54,14 @@ impl Layout {
             taken => taken?,
         }
         Ok(layout)
+    }
+
+    /// Whether the file system has no disk: reading a file then waits for nothing but, if
+    /// it was swapped out, for swap.
+    pub(super) fn is_in_memory(&self) -> bool {
+        /// `TMPFS_MAGIC`, statfs(2).
+        const TMPFS: FsWord = 0x0102_1994;
+        statfs(&self.root).is_ok_and(|it| it.f_type == TMPFS)
     }
 
     /// Locks the folder and makes it ready for writes, if that is not done yet.

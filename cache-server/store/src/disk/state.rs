@@ -60,6 +60,8 @@ pub(super) struct State {
     pub(super) residency: Residency,
     pub(super) resolved: Resolved,
     pub(super) buffers: Buffers,
+    /// Files are read without a disk.
+    pub(super) in_memory: bool,
     pub(super) room: Arc<Room>,
     pub(super) durability: Durability,
     pub(super) clock: Arc<dyn Clock>,

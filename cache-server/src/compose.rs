@@ -136,17 +136,19 @@ fn protocols(
     let proxy = proxy.map_err(of("proxy"))?;
 
     let places = Places::of(config);
-    let here = Router::new()
+    let packages = Router::new()
         .merge(cache_apt::router(apt))
         .merge(cache_cargo::router(cargo))
-        .merge(cache_file::router(file))
         .merge(cache_npm::router(npm))
+        .merge(cache_pypi::router(pypi));
+    let by_url = packages.clone().merge(cache_file::router(file));
+    let here = packages
+        .merge(places.clone().routes(by_url))
         .merge(cache_oci::router(oci))
-        .merge(cache_pypi::router(pypi))
-        .merge(SourcePolicy::new(places.clone(), public.clone()).routes())
+        .merge(SourcePolicy::new(places, public.clone()).routes())
         .route("/", any(root))
         .fallback(unrouted);
-    Ok(proxy.before(places.before(here)))
+    Ok(proxy.before(here))
 }
 
 /// What clients may call this server.

@@ -76,10 +76,13 @@ impl Places {
         self.0.iter().map(|place| (&place.base, place.kind.below()))
     }
 
-    /// Takes requests for what is served here before a router sees them.
-    pub(crate) fn before(self, router: Router) -> Router {
-        let led = router.map_request(move |request| self.lead(request));
-        Router::new().fallback_service(led)
+    /// `/t/`, answered by a router that has the protocols of packages, and files.
+    pub(crate) fn routes(self, behind: Router) -> Router {
+        let led = behind.map_request(move |request| self.lead(request));
+        Router::new()
+            .route_service("/t", led.clone())
+            .route_service("/t/", led.clone())
+            .route_service("/t/{*path}", led)
     }
 
     fn lead(&self, mut request: Request<Body>) -> Request<Body> {

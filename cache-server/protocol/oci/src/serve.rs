@@ -81,7 +81,8 @@ impl Oci {
         body: Body,
     ) -> (&'static str, Result<Answer, OciError>) {
         if !self.is_own(&route.of) {
-            return (mirror::PROTOCOL, self.mirrored(route, parts).await);
+            // Boxed, here and below: it is large, and every request would carry its room.
+            return (mirror::PROTOCOL, Box::pin(self.mirrored(route, parts)).await);
         }
         let default = self.at_default(&route.endpoint);
         let answered = self.own(route.endpoint, parts, body).await;
@@ -90,7 +91,7 @@ impl Oci {
                 match self.is_pushed(&default.endpoint).await {
                     Ok(true) => (PROTOCOL, Err(error)),
                     Ok(false) => {
-                        let there = self.mirrored(default, parts).await;
+                        let there = Box::pin(self.mirrored(default, parts)).await;
                         // That it is not here is sure, whatever ails the other.
                         let is_ill = matches!(there, Err(OciError::Upstream(_)));
                         let answered = if is_ill { Err(error) } else { there };

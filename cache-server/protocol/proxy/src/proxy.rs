@@ -69,11 +69,12 @@ impl ForwardProxy {
         let request = Request::from_parts(parts, body);
         match endpoint {
             Endpoint::Here => next.run(request).await,
-            Endpoint::Elsewhere => match proxy.elsewhere.clone().oneshot(request).await {
+            // Boxed: what goes on would carry the room for these two.
+            Endpoint::Elsewhere => match Box::pin(proxy.elsewhere.clone().oneshot(request)).await {
                 Ok(response) => response,
                 Err(never) => match never {},
             },
-            Endpoint::Tunnel(to) => mark(proxy.connect(to, request).await),
+            Endpoint::Tunnel(to) => mark(Box::pin(proxy.connect(to, request)).await),
         }
     }
 }

@@ -2,11 +2,12 @@
 //! its registry knows, or that nobody could be asked.
 
 use anyhow::{Context, Result, ensure};
-use cache_tests::{Home, TestServer, skip, tool::has};
-use cache_upstream::testing::{FakeOrigin, Page};
+use cache_tests::{Home, skip, tool::has};
+use cache_upstream::testing::Page;
 use serde_json::{Value, json};
 
 use crate::npm_clients::{clients, publish};
+use crate::sea::Sea;
 
 const BULK: &str = "/-/npm/v1/security/advisories/bulk";
 const QUICK: &str = "/-/npm/v1/security/audits/quick";
@@ -14,25 +15,13 @@ const FULL: &str = "/-/npm/v1/security/audits";
 const TITLE: &str = "Fluke overflow";
 const PROJECT: &str = r#"{"name": "app", "version": "1.0.0", "dependencies": {"whale": "^1.0.0"}}"#;
 
-/// A registry with two packages, of which one is the other's dependency, behind a server.
-struct Sea {
-    origin: FakeOrigin,
-    server: TestServer,
-}
-
 impl Sea {
-    async fn start(home: &Home) -> Result<Self> {
-        let origin = FakeOrigin::start().await;
-        publish(&origin, home, "fluke", &json!({}))?;
-        publish(&origin, home, "whale", &json!({"fluke": "^1.0.0"}))?;
-        let registry = format!(
-            "[{{name=\"main\", origin={{url=\"{}\", private=true}}}}]",
-            origin.url()
-        );
-        let mut server =
-            TestServer::fresh(&["--quota", "4GiB"]).with_setting("npm.registries", &registry);
-        server.restart();
-        Ok(Self { origin, server })
+    /// With two packages, of which one is the other's dependency.
+    async fn with_packages(home: &Home) -> Result<Self> {
+        let sea = Self::start("").await;
+        publish(&sea.origin, home, "fluke", &json!({}))?;
+        publish(&sea.origin, home, "whale", &json!({"fluke": "^1.0.0"}))?;
+        Ok(sea)
     }
 
     /// Answers to a path what a registry answers that knows of one advisory.
@@ -182,7 +171,7 @@ async fn every_client_is_told_of_the_registrys_advisories() -> Result<()> {
     }
     let mut home = Home::new()?;
     clients(&mut home)?;
-    let sea = Sea::start(&home).await?;
+    let sea = Sea::with_packages(&home).await?;
     sea.warn(BULK, &bulk());
     sea.warn(QUICK, &report());
     sea.warn(FULL, &report());

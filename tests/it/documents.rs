@@ -2,12 +2,13 @@
 //! files, to the byte, whatever else is in them.
 
 use anyhow::{Context, Result, ensure};
-use cache_tests::TestServer;
-use cache_upstream::testing::{FakeOrigin, Page};
+use cache_upstream::testing::Page;
 use serde_json::Value;
 
 /// A page with everything that the standards have, things that they have not, and numbers,
 /// texts and spaces that a program which wrote it anew would write differently.
+use crate::sea::Sea;
+
 const SIMPLE: &str = r#"{"zulu": {"b": 1, "a": [null, true, 1.50, -0.0, 1E+2]},
   "files" : [
     {"yanked": "broken é \ud83d\udc33 \u0041\/b", "filename": "whale-1.0-py3-none-any.whl",
@@ -45,25 +46,7 @@ const SIMPLE_JSON: &str = "application/vnd.pypi.simple.v1+json";
 const ABBREVIATED: &str =
     "application/vnd.npm.install-v1+json; q=1.0, application/json; q=0.8, */*";
 
-/// A server before an origin that has both.
-struct Sea {
-    origin: FakeOrigin,
-    server: TestServer,
-}
-
 impl Sea {
-    async fn start() -> Self {
-        let origin = FakeOrigin::start().await;
-        let url = origin.url();
-        let index = format!("[{{name=\"main\", simple={{url=\"{url}simple/\", private=true}}}}]");
-        let registry = format!("[{{name=\"main\", origin={{url=\"{url}npm/\", private=true}}}}]");
-        let mut server = TestServer::fresh(&["--quota", "4GiB"])
-            .with_setting("pypi.indexes", &index)
-            .with_setting("npm.registries", &registry);
-        server.restart();
-        Self { origin, server }
-    }
-
     fn serve(&self, path: &str, kind: &str, document: &str) -> String {
         let url = self.origin.url();
         let document = document.replace("{files}", url.as_str());
@@ -133,7 +116,7 @@ fn differ_only(theirs: &str, ours: &str, places: &[&str]) -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_differs_from_its_indexs_in_the_urls_of_files_alone() -> Result<()> {
-    let sea = Sea::start().await;
+    let sea = Sea::start("npm/").await;
     let theirs = sea.serve("/simple/whale/", SIMPLE_JSON, SIMPLE);
     for _ in 0..2 {
         let ours = sea
@@ -152,7 +135,7 @@ async fn a_page_differs_from_its_indexs_in_the_urls_of_files_alone() -> Result<(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_packument_differs_from_its_registrys_in_the_urls_of_tarballs_alone() -> Result<()> {
-    let sea = Sea::start().await;
+    let sea = Sea::start("npm/").await;
     let abbreviated = PACKUMENT.replace("\"readme\"", "\"not a readme\"");
     for (accept, kind, document) in [
         ("application/json", "application/json", PACKUMENT),

@@ -4,10 +4,11 @@
 use anyhow::{Context, Result, ensure};
 use cache_core::Digest;
 use cache_tests::{Home, TestServer, skip, tool::has};
-use cache_upstream::testing::{FakeOrigin, Page};
+use cache_upstream::testing::Page;
 use serde_json::json;
 
 use crate::npm_clients::{clients, publish};
+use crate::sea::Sea;
 
 /// Packs a wheel that depends on others: `wheel.py <name> [<dependency>]...`.
 const WHEEL: &str = r#"
@@ -24,25 +25,7 @@ with zipfile.ZipFile(f"{name}-1.0-py3-none-any.whl", "w") as packed:
         packed.writestr(zipfile.ZipInfo(path, (2020, 1, 1, 0, 0, 0)), text)
 "#;
 
-/// An origin with an index, its files and a registry, behind a server.
-struct Sea {
-    origin: FakeOrigin,
-    server: TestServer,
-}
-
 impl Sea {
-    async fn start() -> Self {
-        let origin = FakeOrigin::start().await;
-        let url = origin.url();
-        let index = format!("[{{name=\"main\", simple={{url=\"{url}simple/\", private=true}}}}]");
-        let registry = format!("[{{name=\"main\", origin={{url=\"{url}\", private=true}}}}]");
-        let mut server = TestServer::fresh(&["--quota", "4GiB"])
-            .with_setting("pypi.indexes", &index)
-            .with_setting("npm.registries", &registry);
-        server.restart();
-        Self { origin, server }
-    }
-
     fn wheel(&self, home: &Home, name: &str, needs: &[&str]) -> Result<()> {
         home.write("wheel.py", WHEEL)?;
         home.run(&[&["python3", "wheel.py", name], needs].concat())?;
@@ -125,7 +108,7 @@ async fn with_python(
         skip(test, "there is no python3");
         return Ok(());
     }
-    let sea = Sea::start().await;
+    let sea = Sea::start("").await;
     // Clients block, and the origin goes on meanwhile.
     let running = tokio::task::spawn_blocking(move || {
         let mut home = python()?;
@@ -236,7 +219,7 @@ async fn a_lock_of_yarn_1_names_no_registry_and_installs_from_any() -> Result<()
         skip("yarn lock", "there is no npm");
         return Ok(());
     }
-    let sea = Sea::start().await;
+    let sea = Sea::start("").await;
     let running = tokio::task::spawn_blocking(move || {
         let mut home = Home::new()?;
         clients(&mut home)?;

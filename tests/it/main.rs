@@ -16,14 +16,15 @@ mod http_caching;
 mod in_builds;
 mod index_loss;
 mod layering;
-mod mirrors;
 mod lock_files;
+mod mirrors;
 mod npm_clients;
 mod oracle;
 mod packages;
 mod power_cut;
 mod publish_path;
 mod scale;
+mod sea;
 
 use std::{
     path::Path,

@@ -40,6 +40,7 @@ pub use self::{
     identity::{CHALLENGE, Identity, Refusal},
     measured::{Measured, MeasuredBody, MeasuredService},
     package::Package,
+    range::ends_early,
     recent::{PastRequest, Recent},
     reply::{BlobReply, Reply, without_body},
     request_id::{Numbered, NumberedService, RequestId},

@@ -36,6 +36,20 @@ pub(crate) fn select(request: &HeaderMap, size: u64) -> Selection {
     }
 }
 
+/// Whether a request is for parts that may end before the last byte, which is the one
+/// that is held back while the digest of what arrives is not known: all of it is awaited
+/// first then. A client that takes up a transfer again asks for one that reaches the end
+/// (RFC 9110, 14.1.2).
+#[must_use]
+pub fn ends_early(request: &HeaderMap) -> bool {
+    let reaches_the_end = |range: &str| {
+        let spec = range.strip_prefix("bytes=").unwrap_or_default();
+        !spec.contains(',') && (spec.starts_with('-') || spec.ends_with('-'))
+    };
+    let mut ranges = request.get_all(header::RANGE).iter();
+    ranges.any(|range| !range.to_str().is_ok_and(reaches_the_end))
+}
+
 fn resolve(specs: &[Spec], size: u64) -> Selection {
     let mut ranges: Vec<_> = specs.iter().filter_map(|spec| spec.within(size)).collect();
     if ranges.len() > 1 {
@@ -120,6 +134,22 @@ mod tests {
         let mut request = HeaderMap::new();
         request.insert(header::RANGE, range.parse().unwrap());
         select(&request, size)
+    }
+
+    #[test]
+    fn only_one_range_to_the_end_does_not_end_early() {
+        for (range, early) in [
+            ("bytes=5-", false),
+            ("bytes=-5", false),
+            ("bytes=0-4", true),
+            ("bytes=0-4,9-", true),
+            ("bytes=", true),
+            ("lines=5-", true),
+        ] {
+            let headers = HeaderMap::from_iter([(header::RANGE, range.parse().unwrap())]);
+            assert_eq!(ends_early(&headers), early, "{range}");
+        }
+        assert!(!ends_early(&HeaderMap::new()));
     }
 
     #[test]

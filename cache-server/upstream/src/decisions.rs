@@ -143,6 +143,7 @@ mod tests {
     use cache_core::{Period, policy::PolicyConfig};
 
     use super::*;
+    use crate::testing::counted;
 
     struct World {
         registry: Registry,
@@ -175,17 +176,7 @@ mod tests {
         }
 
         fn counted(&self) -> Vec<(String, u64)> {
-            let families = self.registry.gather();
-            let metrics = families.iter().flat_map(|family| family.get_metric());
-            let mut counted: Vec<_> = metrics
-                .map(|metric| {
-                    let labels = metric.get_label().iter();
-                    let labels: Vec<_> = labels.map(|label| label.value()).collect();
-                    (labels.join(" "), metric.get_counter().get_value() as u64)
-                })
-                .collect();
-            counted.sort();
-            counted
+            counted(&self.registry, "cachalot_policy_decisions_total")
         }
     }
 

@@ -395,3 +395,21 @@ fn condition(asked: &Asked, page: &mut Page) {
 fn httpdate_now() -> String {
     httpdate::fmt_http_date(SystemTime::now())
 }
+
+/// The children of a family of counters by the values of their labels, which are sorted
+/// by the labels' names; in their order.
+#[must_use]
+pub fn counted(registry: &prometheus::Registry, family: &str) -> Vec<(String, u64)> {
+    let families = registry.gather();
+    let families = families.iter().filter(|it| it.name() == family);
+    let metrics = families.flat_map(|it| it.get_metric());
+    let mut counted: Vec<_> = metrics
+        .map(|metric| {
+            let labels = metric.get_label().iter().map(|label| label.value());
+            let labels = labels.collect::<Vec<_>>().join(" ");
+            (labels, metric.get_counter().get_value() as u64)
+        })
+        .collect();
+    counted.sort();
+    counted
+}

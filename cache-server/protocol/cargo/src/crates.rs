@@ -1,7 +1,7 @@
 //! Crates: each is what the index says, or it is not served.
 
 use cache_core::{Digest, Outcome, policy::Reason};
-use cache_http::Reply;
+use cache_http::{Reply, ends_early};
 use cache_upstream::{Demand, Found, Resource};
 use http::{HeaderMap, HeaderValue, header, request::Parts};
 
@@ -48,7 +48,8 @@ impl Cargo {
         let found = self
             .release(registry, &release, (resource, &checksum))
             .await?;
-        if must_be_judged_first(&found, request) {
+        // Nothing has no last byte that could be held back.
+        if found.size == Some(0) || ends_early(&request.headers) {
             found.blob().await?;
         }
         let reply = Reply {
@@ -103,13 +104,6 @@ impl Cargo {
         resource.sources = vec![source];
         self.found(&resource, Demand::Any).await
     }
-}
-
-/// Whether an answer would be whole before the crate is: a client that counts never gets
-/// the last byte of what is not yet known to be right, but a part may end before that
-/// byte, and nothing has none.
-fn must_be_judged_first(found: &Found, request: &Parts) -> bool {
-    found.size == Some(0) || request.headers.contains_key(header::RANGE)
 }
 
 fn headers(found: &Found, checksum: &Digest) -> HeaderMap {

@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use cache_core::{Digest, Namespace, RefKey};
-use cache_http::Reply;
+use cache_http::{Reply, ends_early};
 use cache_upstream::{
     Answer, Class, Demand, Fetcher, Found, Origin, OriginError, Resource, Source, key,
 };
@@ -67,7 +67,7 @@ impl Files {
             Answer::Found(found) => found,
             Answer::Refused(refused) => return Err(FileError::Refused(refused)),
         };
-        if must_be_judged_first(request) {
+        if ends_early(&request.headers) {
             found.blob().await?;
         }
         let reply = Reply {
@@ -129,25 +129,6 @@ fn name(url: &Url, pin: &Digest) -> RefKey {
 pub(crate) fn namespace(url: &Url) -> Namespace {
     let namespace = right(url).parse();
     namespace.expect("the host of a configured origin is a short name")
-}
-
-/// Whether an answer would be whole before the file is: a client that counts never gets
-/// the last byte of what is not yet known to be right, but a part may end before that
-/// byte.
-fn must_be_judged_first(request: &Parts) -> bool {
-    let mut ranges = request.headers.get_all(header::RANGE).iter();
-    ranges.any(|range| !reaches_the_end(range))
-}
-
-/// Whether it is one range that ends with the last byte, as that of a client that takes
-/// up a transfer again (RFC 9110, 14.1.2).
-fn reaches_the_end(range: &HeaderValue) -> bool {
-    let range = range.to_str().ok();
-    let spec = range.and_then(|range| range.strip_prefix("bytes="));
-    spec.is_some_and(|spec| {
-        let open = spec.starts_with('-') || spec.ends_with('-');
-        open && !spec.contains(',')
-    })
 }
 
 /// The headers of a file that never changes.

@@ -82,7 +82,10 @@ impl Oci {
     ) -> (&'static str, Result<Answer, OciError>) {
         if !self.is_own(&route.of) {
             // Boxed, here and below: it is large, and every request would carry its room.
-            return (mirror::PROTOCOL, Box::pin(self.mirrored(route, parts)).await);
+            return (
+                mirror::PROTOCOL,
+                Box::pin(self.mirrored(route, parts)).await,
+            );
         }
         let default = self.at_default(&route.endpoint);
         let answered = self.own(route.endpoint, parts, body).await;

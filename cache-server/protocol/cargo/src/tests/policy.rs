@@ -1,5 +1,7 @@
 //! What is withheld.
 
+use cache_upstream::testing::counted;
+
 use super::*;
 
 const DAY: u64 = 24 * 60 * 60;
@@ -191,18 +193,7 @@ async fn decisions_are_counted_by_what_they_came_to() {
     ] {
         world.get(&format!("/cargo/{path}")).await;
     }
-    let families = world.metrics.gather();
-    let mut families = families.iter();
-    let decisions = families.find(|it| it.name() == "cachalot_policy_decisions_total");
-    let counted = decisions.expect("decisions").get_metric().iter();
-    let mut counted: Vec<_> = counted
-        .map(|metric| {
-            let labels = metric.get_label().iter().map(|label| label.value());
-            let labels = labels.collect::<Vec<_>>().join(" ");
-            (labels, metric.get_counter().get_value() as u64)
-        })
-        .collect();
-    counted.sort();
+    let counted = counted(&world.metrics, "cachalot_policy_decisions_total");
     // dry_run, index, protocol, reason, verdict: three names and an old version pass.
     let expected = [
         ("false main cargo none pass", 4),

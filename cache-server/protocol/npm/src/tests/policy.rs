@@ -1,5 +1,7 @@
 //! What is withheld: packages by name, and versions that are too young.
 
+use cache_upstream::testing::counted;
+
 use super::*;
 
 const DAY: u64 = 24 * 60 * 60;
@@ -351,20 +353,7 @@ async fn decisions_are_counted_by_what_they_came_to() {
     for path in ["six", "six", "six/-/six-2.0.0.tgz", "seven"] {
         rig.npm(&format!("/npm/{path}")).await;
     }
-    let families = rig.metrics.gather();
-    let mut families = families.iter();
-    let decisions = families.find(|it| it.name() == "cachalot_policy_decisions_total");
-    let mut counted: Vec<_> = decisions
-        .unwrap()
-        .get_metric()
-        .iter()
-        .map(|metric| {
-            let labels = metric.get_label().iter().map(|label| label.value());
-            let labels = labels.collect::<Vec<_>>().join(" ");
-            (labels, metric.get_counter().get_value() as u64)
-        })
-        .collect();
-    counted.sort();
+    let counted = counted(&rig.metrics, "cachalot_policy_decisions_total");
     // dry_run, index, protocol, reason, verdict.
     let expected = [
         ("false main npm denied withheld", 1),

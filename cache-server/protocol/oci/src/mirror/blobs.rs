@@ -2,9 +2,9 @@
 
 use axum::{body::Body, response::Response};
 use cache_core::{Digest, Outcome};
-use cache_http::Reply;
+use cache_http::{Reply, ends_early};
 use cache_upstream::{Answer as Asked, Class, Found};
-use http::{HeaderMap, HeaderValue, Method, header};
+use http::{HeaderValue, Method, header};
 
 use crate::{answer::Answer, error::OciError, name::Repository};
 
@@ -67,15 +67,4 @@ fn announced(digest: &Digest, size: Option<u64>) -> Answer {
         headers.insert(header::CONTENT_LENGTH, size.into());
     }
     Answer::new(response, Outcome::ProbePresent)
-}
-
-/// Whether a client asks for parts that may end before the last byte, which is the one
-/// that is held back until the digest is checked: then all of it is awaited first.
-fn ends_early(request: &HeaderMap) -> bool {
-    let reaches_the_end = |range: &str| {
-        let spec = range.strip_prefix("bytes=").unwrap_or_default();
-        !spec.contains(',') && (spec.starts_with('-') || spec.ends_with('-'))
-    };
-    let mut ranges = request.get_all(header::RANGE).iter();
-    ranges.any(|range| !range.to_str().is_ok_and(reaches_the_end))
 }

@@ -1,5 +1,7 @@
 //! What is withheld: from the page, and by its URL.
 
+use cache_upstream::testing::counted;
+
 use super::*;
 
 const DAY: u64 = 24 * 3600;
@@ -194,18 +196,7 @@ async fn decisions_are_counted_by_what_they_came_to() {
     setup.get(&setup.served("six-2.whl")).await;
     setup.get("/pypi/simple/seven/").await;
 
-    let families = metrics.gather();
-    let mut families = families.iter();
-    let decisions = families.find(|it| it.name() == "cachalot_policy_decisions_total");
-    let counted = decisions.expect("decisions").get_metric().iter();
-    let mut counted: Vec<_> = counted
-        .map(|metric| {
-            let labels = metric.get_label().iter().map(|label| label.value());
-            let labels = labels.collect::<Vec<_>>().join(" ");
-            (labels, metric.get_counter().get_value() as u64)
-        })
-        .collect();
-    counted.sort();
+    let counted = counted(&metrics, "cachalot_policy_decisions_total");
     // dry_run, index, protocol, reason, verdict: three names and an old file pass, and a
     // page and a file are withheld from.
     let expected = [

@@ -1,6 +1,7 @@
 //! A whole server in this process, spoken to over real sockets.
 
 mod auth;
+mod bad_upstream;
 mod connections;
 mod drain;
 mod proxy;

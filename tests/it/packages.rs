@@ -382,11 +382,27 @@ fn apt_updates_and_downloads_by_path_and_by_proxy() -> Result<()> {
         apt_get(&by_path, &[], &["update"])?;
         apt_get(&by_path, &[], &["update"])?;
         apt_get(&by_path, &[], &download)?;
+        upgrades(&by_path, &[])?;
 
         let by_proxy = apt_home(&line(&archive))?;
         let proxy = format!("Acquire::http::Proxy={}", packages.url(""));
         apt_get(&by_proxy, &[&proxy], &["update"])?;
         apt_get(&by_proxy, &[&proxy], &download)?;
-        Ok(())
+        upgrades(&by_proxy, &[&proxy])
     })
+}
+
+/// A machine on which one package is older than the archive's.
+fn upgrades(home: &Home, settings: &[&str]) -> Result<()> {
+    let installed = "Package: netbase\nStatus: install ok installed\nPriority: important\n\
+                     Section: admin\nMaintainer: nobody\nArchitecture: all\nVersion: 0.1\n\
+                     Description: an old one\n\n";
+    home.write("old", installed)?;
+    let status = format!("Dir::State::status={}/old", home.path().display());
+    home.remove("cache/archives");
+    home.write("cache/archives/partial/.keep", "")?;
+    let settings = [settings, &[status.as_str()]].concat();
+    let said = apt_get(home, &settings, &["upgrade", "-y", "--download-only"])?;
+    ensure!(said.contains("1 upgraded"), "{said}");
+    Ok(())
 }

@@ -76,8 +76,9 @@ pub async fn explained<W: Future>(work: W) -> (W::Output, Vec<Step>) {
     STEPS.scope(RefCell::default(), noted).await
 }
 
-/// Whether this work is only explained.
-pub(crate) fn is_explained() -> bool {
+/// Whether this work is only explained: it begins nothing that would outlive it.
+#[must_use]
+pub fn is_explained() -> bool {
     STEPS.try_with(|_| ()).is_ok()
 }
 

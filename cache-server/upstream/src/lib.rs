@@ -54,7 +54,7 @@ pub use self::{
     decisions::{Decisions, Subject},
     entry::key,
     error::Error,
-    explain::{Kept, State, Step, explained},
+    explain::{Kept, State, Step, explained, is_explained},
     fetcher::{Fetcher, SetupError},
     forward::{Forward, Forwarded},
     origin::{Origin, OriginError, Source},

@@ -158,7 +158,7 @@ type App = MeasuredService<NumberedService<AuthenticatedService<Router>>>;
 
 /// The layers that go around every protocol; the first one named sees a request first.
 fn layered(router: Router, measured: &Measured, authenticator: &Arc<Authenticator>) -> App {
-    let authenticated = Authenticated::new(Arc::clone(authenticator));
+    let authenticated = Authenticated::new(Arc::clone(authenticator)).foreign_below("/t/");
     measured.layer(Numbered.layer(authenticated.layer(router)))
 }
 

@@ -116,3 +116,27 @@ async fn a_token_taken_away_is_soon_refused() {
         time::sleep(Duration::from_millis(50)).await;
     }
 }
+
+/// As npm does behind `BuildKit`'s proxy network, with a token of its registry.
+#[tokio::test]
+async fn credentials_for_an_origin_are_no_offence_where_its_urls_are_led_here() {
+    let (server, _files) = guarded().await;
+    let foreign = "Authorization: Bearer npm_of-another-host";
+    let path = "/t/https/packages.example/six";
+    // Whoever is anyone gets what anyone gets: here that is nothing, and not an error.
+    let anyone = server.ask(&format!("GET {path}")).await;
+    let foreigner = server.ask(&format!("GET {path}\n{foreign}")).await;
+    assert_eq!(
+        (foreigner.status, &foreigner.body),
+        (anyone.status, &anyone.body)
+    );
+    // Not so elsewhere, even where anyone may read.
+    let elsewhere = "/v2/public/x/manifests/1";
+    assert_eq!(server.ask(&format!("GET {elsewhere}")).await.status, 404);
+    let rejected = server.ask(&format!("GET {elsewhere}\n{foreign}")).await;
+    assert_eq!(rejected.status, 401);
+    // And a login that holds does so there too.
+    let known = format!("{}\n", basic("ci", "secret"));
+    let allowed = server.ask(&format!("GET {path}\n{known}")).await;
+    assert_ne!(allowed.status, 401);
+}

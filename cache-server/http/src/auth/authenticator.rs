@@ -153,7 +153,7 @@ impl Authenticator {
         }
     }
 
-    fn anonymous(&self) -> Identity {
+    pub(super) fn anonymous(&self) -> Identity {
         Identity::Known(Arc::clone(&self.anonymous))
     }
 }

@@ -20,13 +20,27 @@ use crate::Identity;
 /// response for the layers around. It refuses nothing itself: a refusal's form is
 /// the protocol's.
 #[derive(Clone, Debug)]
-pub struct Authenticated(Arc<Authenticator>);
+pub struct Authenticated {
+    authenticator: Arc<Authenticator>,
+    foreign: Option<&'static str>,
+}
 
 impl Authenticated {
     /// Lets `authenticator` judge.
     #[must_use]
     pub const fn new(authenticator: Arc<Authenticator>) -> Self {
-        Self(authenticator)
+        Self {
+            authenticator,
+            foreign: None,
+        }
+    }
+
+    /// Below this path, a client may show what it has for another host, to which it
+    /// believes to talk. What means nothing here is not held against it: it is anyone.
+    #[must_use]
+    pub const fn foreign_below(mut self, path: &'static str) -> Self {
+        self.foreign = Some(path);
+        self
     }
 }
 
@@ -34,10 +48,10 @@ impl<S> Layer<S> for Authenticated {
     type Service = AuthenticatedService<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        let authenticator = Arc::clone(&self.0);
         AuthenticatedService {
             inner,
-            authenticator,
+            authenticator: Arc::clone(&self.authenticator),
+            foreign: self.foreign,
         }
     }
 }
@@ -47,6 +61,24 @@ impl<S> Layer<S> for Authenticated {
 pub struct AuthenticatedService<S> {
     inner: S,
     authenticator: Arc<Authenticator>,
+    foreign: Option<&'static str>,
+}
+
+impl<S> AuthenticatedService<S> {
+    /// Who is meant instead, where credentials may be for someone else.
+    fn instead<A>(&self, request: &Request<A>) -> Option<Identity> {
+        let path = request.uri().path();
+        let foreign = self.foreign.is_some_and(|below| path.starts_with(below));
+        foreign.then(|| self.authenticator.anonymous())
+    }
+}
+
+/// Whoever showed the wrong thing, unless that is no offence.
+fn excused(identity: Identity, instead: Option<Identity>) -> Identity {
+    match (identity, instead) {
+        (Identity::Rejected, Some(instead)) => instead,
+        (identity, _) => identity,
+    }
 }
 
 impl<S, A, B> Service<Request<A>> for AuthenticatedService<S>
@@ -64,17 +96,21 @@ where
     }
 
     fn call(&mut self, request: Request<A>) -> Self::Future {
+        let instead = self.instead(&request);
         match self.authenticator.judge(request.headers()) {
-            Judgement::Clear(identity) => AuthenticatedFuture::Clear {
-                inner: forward(&mut self.inner, request, identity.clone()),
-                identity: Some(identity),
-            },
+            Judgement::Clear(identity) => {
+                let identity = excused(identity, instead);
+                AuthenticatedFuture::Clear {
+                    inner: forward(&mut self.inner, request, identity.clone()),
+                    identity: Some(identity),
+                }
+            }
             Judgement::Open(check) => {
                 // The one that is ready; its clone need not be.
                 let clone = self.inner.clone();
                 let mut inner = mem::replace(&mut self.inner, clone);
                 let checked = Box::pin(async move {
-                    let identity = check.verify().await;
+                    let identity = excused(check.verify().await, instead);
                     let mut response = forward(&mut inner, request, identity.clone()).await?;
                     response.extensions_mut().insert(identity);
                     Ok(response)

@@ -6,7 +6,7 @@ use cache_tests::{Home, skip, tool::has};
 use cache_upstream::testing::Page;
 use serde_json::{Value, json};
 
-use crate::npm_clients::{clients, publish};
+use crate::npm_clients::{clients, install_by_yarn_4, publish};
 use crate::sea::Sea;
 
 const BULK: &str = "/-/npm/v1/security/advisories/bulk";
@@ -134,14 +134,7 @@ fn each_audits(home: &mut Home, sea: &Sea) -> Result<()> {
     let (body, coding) = sea.posted(FULL)?;
     ensure!(coding.as_deref() == Some("gzip") && body.starts_with(&[0x1f, 0x8b]));
 
-    let berry = home
-        .path()
-        .join("berry/node_modules/@yarnpkg/cli-dist/bin/yarn.js");
-    let berry = berry.display().to_string();
-    home.write("b/package.json", PROJECT)?;
-    home.write("b/yarn.lock", "")?;
-    home.write("b/.yarnrc.yml", "nodeLinker: node-modules\n")?;
-    home.run(&["node", &berry, "--cwd", "b", "install"])?;
+    let berry = install_by_yarn_4(home, PROJECT)?;
     let audit = ["node", &berry, "--cwd", "b", "npm", "audit", "--recursive"];
     finds("yarn 4", home.run(&audit))?;
     let (body, coding) = sea.posted(BULK)?;

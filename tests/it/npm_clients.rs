@@ -12,12 +12,21 @@ use serde_json::{Value, json};
 /// If one cannot be had.
 pub(crate) fn clients(home: &mut Home) -> Result<()> {
     let server = TestServer::start(&["--quota", "4GiB"]);
-    let registry = format!("http://{}/npm/", server.address());
-    home.set("npm_config_registry", &registry);
+    install(home, &format!("http://{}/npm/", server.address()))
+}
+
+/// The same from a registry, which all of them know from then on.
+///
+/// # Errors
+/// If one cannot be had.
+pub(crate) fn install(home: &mut Home, registry: &str) -> Result<()> {
+    home.set("npm_config_registry", registry);
+    home.set("YARN_NPM_REGISTRY_SERVER", registry);
     home.set("npm_config_update_notifier", "false");
     home.set("npm_config_audit", "false");
     home.set("YARN_UNSAFE_HTTP_WHITELIST", "127.0.0.1");
     home.set("YARN_ENABLE_TELEMETRY", "0");
+    // Its own age gate and lock check are about projects, not about caches.
     home.set("YARN_ENABLE_IMMUTABLE_INSTALLS", "false");
     home.set("YARN_NPM_MINIMAL_AGE_GATE", "0");
     // root's would be outside of its home.
@@ -30,6 +39,20 @@ pub(crate) fn clients(home: &mut Home) -> Result<()> {
     home.run(&[&install[..], &["berry", "@yarnpkg/cli-dist@4"]].concat())?;
     home.prefer("tools/node_modules/.bin");
     Ok(())
+}
+
+/// Installs a project by yarn 4 in the folder `b`, and gives that yarn's path.
+///
+/// # Errors
+/// If it cannot be installed.
+pub(crate) fn install_by_yarn_4(home: &Home, project: &str) -> Result<String> {
+    let berry = "berry/node_modules/@yarnpkg/cli-dist/bin/yarn.js";
+    let berry = home.path().join(berry).display().to_string();
+    home.write("b/package.json", project)?;
+    home.write("b/yarn.lock", "")?;
+    home.write("b/.yarnrc.yml", "nodeLinker: node-modules\n")?;
+    home.run(&["node", &berry, "--cwd", "b", "install"])?;
+    Ok(berry)
 }
 
 /// Serves version 1.0.0 of a package, packed by npm.

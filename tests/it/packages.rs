@@ -4,6 +4,8 @@
 use anyhow::{Context, Result, ensure};
 use cache_tests::{Home, TestServer, skip, tool::has};
 
+use crate::npm_clients::{self, install_by_yarn_4};
+
 /// A server whose origins are those of the product.
 struct Packages {
     server: TestServer,
@@ -167,23 +169,7 @@ fn uv_adds_locks_and_syncs() -> Result<()> {
 /// A home whose npm knows the cache, with the other clients of its registry.
 fn node(packages: &Packages) -> Result<Home> {
     let mut home = Home::new()?;
-    let registry = packages.url("npm/");
-    home.set("npm_config_registry", &registry);
-    home.set("npm_config_update_notifier", "false");
-    home.set("npm_config_audit", "false");
-    home.set("YARN_NPM_REGISTRY_SERVER", &registry);
-    home.set("YARN_UNSAFE_HTTP_WHITELIST", "127.0.0.1");
-    home.set("YARN_ENABLE_TELEMETRY", "0");
-    // Its own age gate and lock check are about projects, not about caches.
-    home.set("YARN_ENABLE_IMMUTABLE_INSTALLS", "false");
-    home.set("YARN_NPM_MINIMAL_AGE_GATE", "0");
-    home.write("tools/package.json", "{}")?;
-    let tools = ["pnpm@10", "yarn@1", "@yarnpkg/cli-dist@4"];
-    let install = ["npm", "install", "--prefix", "tools", "--no-save"];
-    home.run(&[&install[..], &tools[..2]].concat())?;
-    home.write("berry/package.json", "{}")?;
-    home.run(&["npm", "install", "--prefix", "berry", "--no-save", tools[2]])?;
-    home.prefer("tools/node_modules/.bin");
+    npm_clients::install(&mut home, &packages.url("npm/"))?;
     Ok(home)
 }
 
@@ -236,14 +222,7 @@ fn pnpm_and_both_yarns_install_twice() -> Result<()> {
         home.remove("y/node_modules");
         home.run(&["yarn", "--cwd", "y", "install", "--frozen-lockfile"])?;
 
-        let berry = home
-            .path()
-            .join("berry/node_modules/@yarnpkg/cli-dist/bin/yarn.js");
-        let berry = berry.display().to_string();
-        home.write("b/package.json", PROJECT)?;
-        home.write("b/yarn.lock", "")?;
-        home.write("b/.yarnrc.yml", "nodeLinker: node-modules\n")?;
-        home.run(&["node", &berry, "--cwd", "b", "install"])?;
+        install_by_yarn_4(&home, PROJECT)?;
         let lock = home.read("b/yarn.lock")?;
         ensure!(
             lock.contains("npm:4.21.2") && !lock.contains("127.0.0.1"),

@@ -1,27 +1,9 @@
 //! Clients that take the server for their forward proxy.
 
 use cache_proxy::Target;
-use tokio::net::TcpListener;
+use cache_upstream::testing::echo;
 
 use super::*;
-
-/// A peer that says everything twice, and where it is.
-async fn echo() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            tokio::spawn(async move {
-                let mut bytes = [0; 100];
-                while let Ok(read @ 1..) = stream.read(&mut bytes).await {
-                    let twice = [&bytes[..read], &bytes[..read]].concat();
-                    stream.write_all(&twice).await.unwrap();
-                }
-            });
-        }
-    });
-    address
-}
 
 fn leads_to(to: SocketAddr, private: bool) -> impl FnOnce(&mut Config) {
     move |config| {

@@ -396,6 +396,24 @@ fn httpdate_now() -> String {
     httpdate::fmt_http_date(SystemTime::now())
 }
 
+/// A host that says everything twice, and where it is.
+pub async fn echo() -> SocketAddr {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut bytes = [0; 100];
+                while let Ok(read @ 1..) = stream.read(&mut bytes).await {
+                    let twice = [&bytes[..read], &bytes[..read]].concat();
+                    stream.write_all(&twice).await.unwrap();
+                }
+            });
+        }
+    });
+    address
+}
+
 /// The children of a family of counters by the values of their labels, which are sorted
 /// by the labels' names; in their order.
 #[must_use]

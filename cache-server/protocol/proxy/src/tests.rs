@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use axum::{Router, extract::Request, middleware, middleware::Next};
 use cache_core::{Action, Cache, Grant, Memory, Period, Principal, SystemClock};
 use cache_http::Identity;
-use cache_upstream::{Fetcher, UpstreamConfig};
+use cache_upstream::{Fetcher, UpstreamConfig, testing::echo};
 use prometheus::Registry;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -98,24 +98,6 @@ impl Server {
         };
         timeout(SOON, reached).await.expect(name);
     }
-}
-
-/// A host that says everything twice, and where it is.
-async fn echo() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            tokio::spawn(async move {
-                let mut bytes = [0; 100];
-                while let Ok(read @ 1..) = stream.read(&mut bytes).await {
-                    let twice = [&bytes[..read], &bytes[..read]].concat();
-                    stream.write_all(&twice).await.unwrap();
-                }
-            });
-        }
-    });
-    address
 }
 
 fn leads_to(to: SocketAddr, private: bool) -> ProxyConfig {

@@ -8,25 +8,38 @@ use cargo_metadata::{DependencyKind, MetadataCommand};
 /// The workspace crates that a crate may depend on, outside of its tests.
 fn may_use(package: &str) -> Option<&'static [&'static str]> {
     Some(match package {
-        "cache-core" => &[],
+        "cache-core" | "cache-proto" => &[],
         "cache-store" | "cache-http" | "cache-upstream" => &["cache-core"],
         "cache-apt" | "cache-cargo" | "cache-file" | "cache-npm" | "cache-oci" | "cache-proxy"
         | "cache-pypi" => &["cache-core", "cache-http", "cache-upstream"],
+        "cache-cachalot" | "cache-reapi" => {
+            &["cache-core", "cache-http", "cache-upstream", "cache-proto"]
+        }
+        "cache-client" => &["cache-core", "cache-proto"],
         "cache-server" => &[
             "cache-core",
             "cache-store",
             "cache-http",
             "cache-upstream",
             "cache-apt",
+            "cache-cachalot",
             "cache-cargo",
             "cache-file",
             "cache-npm",
             "cache-oci",
             "cache-proxy",
             "cache-pypi",
+            "cache-reapi",
         ],
-        "cache-tests" => &["cache-core", "cache-server"],
-        "cache-benches" => &["cache-core", "cache-store", "cache-server", "cache-tests"],
+        "cache-tests" => &["cache-core", "cache-server", "cache-client", "cache-proto"],
+        "cache-benches" => &[
+            "cache-core",
+            "cache-store",
+            "cache-server",
+            "cache-client",
+            "cache-proto",
+            "cache-tests",
+        ],
         _ => return None,
     })
 }
@@ -46,6 +59,8 @@ fn must_not_use(package: &str) -> &'static [&'static str] {
         "cache-store" => &["axum", "hyper", "reqwest", "tonic"],
         "cache-upstream" => &["axum", "hyper", "object_store", "rocksdb", "tonic"],
         // One place asks origins, and one knows the disk.
+        "cache-client" => &["axum", "hyper", "object_store", "reqwest", "rocksdb"],
+        "cache-cachalot" | "cache-reapi" => &["hyper", "object_store", "reqwest", "rocksdb"],
         "cache-http" | "cache-oci" | "cache-apt" | "cache-cargo" | "cache-file" | "cache-npm"
         | "cache-proxy" | "cache-pypi" => &["object_store", "reqwest", "rocksdb", "tonic"],
         _ => &[],

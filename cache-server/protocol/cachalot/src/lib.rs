@@ -1,0 +1,1 @@
+//! Cachalot's own gRPC services.

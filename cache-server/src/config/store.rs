@@ -55,6 +55,9 @@ pub struct StoreConfig {
     /// Memory for small blobs that were read lately.
     #[serde(default = "default::memory")]
     pub memory: Size,
+    /// Memory for knowing which blobs are here without the index: 24 bytes a blob.
+    #[serde(default = "default::presence_memory")]
+    pub presence_memory: Size,
 }
 
 /// When an acknowledged blob survives a power cut. An acknowledged ref and the
@@ -107,6 +110,7 @@ impl From<&StoreConfig> for DiskConfig {
             scrub_interval: config.scrub_interval.0,
             scrub_rate: config.scrub_rate.0,
             memory: config.memory.0,
+            presence_memory: config.presence_memory.0,
         }
     }
 }
@@ -153,5 +157,10 @@ mod default {
 
     pub(super) const fn memory() -> Size {
         Size::mib(24)
+    }
+
+    /// 2.5 million blobs.
+    pub(super) const fn presence_memory() -> Size {
+        Size::mib(64)
     }
 }

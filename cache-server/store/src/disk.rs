@@ -12,10 +12,13 @@ mod doubt;
 mod durability;
 mod erase;
 mod eviction;
+mod fill;
 mod find;
 mod index;
 mod layout;
+mod lease;
 mod metrics;
+mod presence;
 mod publish;
 mod rebuild;
 mod refs;
@@ -27,15 +30,17 @@ mod scrub;
 mod state;
 mod stripes;
 mod sweep;
+mod tags;
 mod taken;
 mod touches;
+mod trust;
 mod upkeep;
 mod writer;
 
 #[cfg(test)]
 mod tests;
 
-use std::{fmt, io, sync::Arc};
+use std::{fmt, io, path::Path, sync::Arc};
 
 use async_trait::async_trait;
 use cache_core::{
@@ -48,7 +53,7 @@ use self::{
     buffers::Buffers,
     content::blocking,
     durability::{Durability, Requests},
-    index::{Index, Record},
+    index::Index,
     layout::Layout,
     residency::Residency,
     resolved::Resolved,
@@ -57,6 +62,7 @@ use self::{
     state::{LIVED, SMALL_FAMILIES, State},
     stripes::Stripes,
     touches::Touches,
+    trust::Trust,
 };
 pub use self::{
     config::{BlobDurability, DiskConfig, VerifyReads},
@@ -183,7 +189,9 @@ fn open(
     let layout = Layout::open(&config.path).map_err(failed)?;
     let cache = Cache::new_lru_cache(BLOCK_CACHE);
     let small = open_small(&layout, &cache)?;
-    let index = open_index(&layout, &cache)?;
+    let trust = Arc::new(Trust::new(config.durability));
+    let open_index = |path: &Path| Index::open(path, &cache, config.presence_memory, &trust);
+    let index = open_or_set_aside(&layout, open_index)?;
     if layout.is_new() {
         index.set_fact(rebuild::HAS_REFS, &true)?;
         index.set_fact(rebuild::COMPLETE, &true)?;
@@ -194,7 +202,8 @@ fn open(
         checkpoint::restore(&layout, &index, &cache).map_err(failed)?;
         index.set_fact(rebuild::HAS_REFS, &true)?;
     }
-    let (durability, requests) = Durability::open(&index, layout.clean_start())?;
+    let (durability, requests) =
+        Durability::open(&index, Arc::clone(&trust), layout.clean_start())?;
     let path = layout.root().to_owned();
     let room = Room::new(path, config.quota, config.min_free, index.all_bytes()).map_err(failed)?;
     let state = State {
@@ -211,6 +220,7 @@ fn open(
         touches: Touches::default(),
         buffers: Buffers::default(),
         durability,
+        trust,
         clock,
         metrics,
         condemned: parking_lot::Mutex::default(),
@@ -237,10 +247,13 @@ fn open_small(layout: &Layout, cache: &Cache) -> Result<Rocks> {
 }
 
 /// An unreadable index is set aside: blobs are found again, refs come from a copy.
-fn open_index(layout: &Layout, cache: &Cache) -> Result<Index> {
+fn open_or_set_aside(
+    layout: &Layout,
+    open: impl Fn(&Path) -> Result<Index, rocksdb::Error>,
+) -> Result<Index> {
     let failed = |error: rocksdb::Error| Error::backend("opening the index")(error.into());
     let was_damaged = layout.index().join(rocks::DAMAGED).exists();
-    let opened = match Index::open(&layout.index(), cache) {
+    let opened = match open(&layout.index()) {
         Err(error) if !is_damage(&error) => return Err(failed(error)),
         Ok(index) if !was_damaged => return Ok(index),
         opened => opened,
@@ -248,7 +261,7 @@ fn open_index(layout: &Layout, cache: &Cache) -> Result<Index> {
     drop(opened);
     let aside = layout.set_aside(&layout.index());
     aside.map_err(|error| Error::backend("opening the index")(error.into()))?;
-    Index::open(&layout.index(), cache).map_err(failed)
+    open(&layout.index()).map_err(failed)
 }
 
 fn is_damage(error: &rocksdb::Error) -> bool {
@@ -282,7 +295,7 @@ impl BlobStore for Disk {
         let Some((blob, record)) = opened.await? else {
             return Ok(None);
         };
-        if let Err(error) = self.0.keep([&record]).await {
+        if let Err(error) = self.0.keep(&record).await {
             // Reads go on while the disk takes no writes.
             tracing::warn!(%error, "a blob that is read is not durable yet");
         }
@@ -291,24 +304,17 @@ impl BlobStore for Disk {
 
     async fn lease(&self, digests: &[Digest]) -> Result<Vec<Option<u64>>> {
         if digests.len() <= FEW {
-            let cached = |digest: &Digest| self.0.lease_cached(&digest.as_sha256()?);
-            let leased: Vec<_> = digests.iter().map(cached).collect();
-            if leased.iter().all(Option::is_some) {
+            let known = |digest: &Digest| self.0.lease_known(&digest.as_sha256()?);
+            if let Some(leased) = digests.iter().map(known).collect() {
                 return Ok(leased);
             }
         }
         let (state, digests) = (Arc::clone(&self.0), digests.to_vec());
-        let leased: Vec<Option<Record>> = blocking(move || {
-            let lease = |digest: &Digest| match state.index.name(digest)? {
-                Some(key) => state.lease(&key),
-                None => Ok(None),
-            };
-            digests.iter().map(lease).collect()
-        })
-        .await?;
-        self.0.keep(leased.iter().flatten()).await?;
-        let size = |record: Option<Record>| record.map(|record| record.size);
-        Ok(leased.into_iter().map(size).collect())
+        let leased = blocking(move || state.lease_all(&digests)).await?;
+        if !leased.are_kept {
+            self.0.durability.barrier().await?;
+        }
+        Ok(leased.sizes)
     }
 
     async fn create(&self, upload: Upload) -> Result<Box<dyn BlobWriter>> {

@@ -60,6 +60,9 @@ pub struct DiskConfig {
     pub scrub_rate: u64,
     /// Memory for small blobs that were read lately.
     pub memory: u64,
+    /// Memory for knowing which blobs are here without asking the index: 24 bytes a blob.
+    /// What it does not hold is asked of the index.
+    pub presence_memory: u64,
 }
 
 impl DiskConfig {
@@ -83,6 +86,8 @@ impl DiskConfig {
             scrub_interval: Duration::from_secs(7 * 24 * 3600),
             scrub_rate: 20 << 20,
             memory: 24 << 20,
+            // 2.5 million blobs.
+            presence_memory: 64 << 20,
         }
     }
 }

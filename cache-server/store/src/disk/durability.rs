@@ -13,7 +13,7 @@ use std::{
     io, mem,
     path::{Path, PathBuf},
     sync::{
-        atomic::{AtomicU64, Ordering},
+        Arc,
         mpsc::{Receiver, RecvTimeoutError, Sender, channel},
     },
     time::{Duration, Instant},
@@ -25,6 +25,7 @@ use tokio::sync::oneshot;
 
 use super::{
     index::Index, layout::sync_dir, metrics::DiskMetrics, rocks::Rocks, state::write_error,
+    trust::Trust,
 };
 
 /// Up to this many files are synced one by one; more, with one `syncfs`.
@@ -39,10 +40,7 @@ pub(super) struct Durability {
     /// The open epoch. Held for reading while a blob is published, so that a
     /// point that closes it sees the blob's files.
     epoch: RwLock<u64>,
-    /// The last epoch that became durable.
-    durable: AtomicU64,
-    /// Epochs whose records may not have reached the disk whole.
-    suspects: RwLock<BTreeSet<u64>>,
+    trust: Arc<Trust>,
     unsynced: Mutex<Unsynced>,
     requests: Sender<Waiter>,
 }
@@ -66,7 +64,11 @@ pub(super) struct Requests(Receiver<Waiter>);
 
 impl Durability {
     /// Goes on behind the last durable epoch; after an unclean stop with a suspect.
-    pub(super) fn open(index: &Index, clean_start: bool) -> Result<(Self, Requests)> {
+    pub(super) fn open(
+        index: &Index,
+        trust: Arc<Trust>,
+        clean_start: bool,
+    ) -> Result<(Self, Requests)> {
         let durable: u64 = index.fact(DURABLE)?.unwrap_or(0);
         let mut suspects: BTreeSet<u64> = index.fact(SUSPECTS)?.unwrap_or_default();
         let begun: u64 = index.fact(BEGUN)?.unwrap_or(0);
@@ -95,10 +97,11 @@ impl Durability {
             tracing::warn!(%error, "the first epoch could not be noted yet");
         }
         let (requests, receiver) = channel();
+        trust.set_durable(durable);
+        *trust.suspects_mut() = suspects;
         let durability = Self {
             epoch: RwLock::new(last + 1),
-            durable: durable.into(),
-            suspects: RwLock::new(suspects),
+            trust,
             unsynced: Mutex::new(unsynced),
             requests,
         };
@@ -110,19 +113,9 @@ impl Durability {
         self.epoch.read()
     }
 
-    pub(super) fn is_suspect(&self, epoch: u64) -> bool {
-        let suspects = self.suspects.read();
-        !suspects.is_empty() && suspects.contains(&epoch)
-    }
-
-    /// Whether what was written in an epoch is on the disk for good.
-    pub(super) fn is_durable(&self, epoch: u64) -> bool {
-        epoch <= self.durable.load(Ordering::Acquire)
-    }
-
     /// Nothing is suspect any more: a scrub read everything.
     pub(super) fn acquit(&self, index: &Index, epochs: &BTreeSet<u64>) -> Result<()> {
-        let mut suspects = self.suspects.write();
+        let mut suspects = self.trust.suspects_mut();
         let left = &*suspects - epochs;
         index.set_fact(SUSPECTS, &left)?;
         *suspects = left;
@@ -130,7 +123,7 @@ impl Durability {
     }
 
     pub(super) fn suspects(&self) -> BTreeSet<u64> {
-        self.suspects.read().clone()
+        self.trust.suspects()
     }
 
     /// Notes a published file and the folders whose entries changed.
@@ -179,7 +172,7 @@ impl Durability {
             .and_then(|()| index.rocks().sync());
         match synced {
             Ok(()) => {
-                self.durable.store(epoch, Ordering::Release);
+                self.trust.set_durable(epoch);
                 index.set_fact(DURABLE, &epoch)
             }
             Err(error) => {
@@ -187,9 +180,12 @@ impl Durability {
                 let mut unsynced = self.unsynced.lock();
                 (unsynced.any, unsynced.many) = (true, true);
                 drop(unsynced);
-                let mut suspects = self.suspects.write();
+                let mut suspects = self.trust.suspects_mut();
                 suspects.insert(epoch);
                 let noted = index.set_fact(SUSPECTS, &*suspects);
+                drop(suspects);
+                // Records of this epoch were taken for good.
+                index.presence().open();
                 tracing::error!(%error, epoch, noted = noted.is_ok(), "sync failed");
                 Err(error)
             }

@@ -1,16 +1,16 @@
-//! Finding: a blob is opened, or only leased, under the lock that evictions take.
+//! Finding: a blob is opened under the lock that evictions take.
 
 use std::{
     fs::{self, File},
     io,
-    sync::{Arc, atomic::Ordering},
+    sync::Arc,
 };
 
 use bytes::Bytes;
 use cache_core::{Blob, Digest, Error, Result, Tier};
 
 use super::{
-    config::{BlobDurability, VerifyReads},
+    config::VerifyReads,
     content::FileContent,
     index::Record,
     layout::Key,
@@ -46,22 +46,6 @@ impl State {
         Some(blob)
     }
 
-    /// Leases a blob whose record is in memory; its size, or nothing if only the disk
-    /// can tell. Never waits.
-    pub(super) fn lease_cached(&self, key: &Key) -> Option<u64> {
-        let _stripe = self.stripes.try_lock(key)?;
-        let size = match self.residency.size(key) {
-            Some(size) => size,
-            None => {
-                let record = self.index.cached_record(key)?;
-                let known = record.is_small() && self.is_trusted(&record) && self.is_kept(&record);
-                known.then_some(record.size)?
-            }
-        };
-        self.touches.touch(key, self.now());
-        Some(size)
-    }
-
     fn blob(self: &Arc<Self>, open: Arc<OpenFile>) -> Blob {
         let (digest, size) = (Digest::from_sha256(open.key), open.size);
         let content = FileContent {
@@ -86,7 +70,7 @@ impl State {
         }
         let digest = Digest::from_sha256(*key);
         let verified_once = self.config.verify_reads != VerifyReads::Always;
-        if verified_once && self.is_kept(record) {
+        if verified_once && self.trust.is_kept(record) {
             self.residency.keep_small(*key, bytes.clone());
         }
         let content = Blob::from_bytes(digest, bytes);
@@ -109,56 +93,10 @@ impl State {
             return Ok(None);
         };
         let open = Arc::new(OpenFile::new(*key, file, record.size, seal));
-        if self.is_kept(record) {
+        if self.trust.is_kept(record) {
             self.residency.keep_large(Arc::clone(&open));
         }
         Ok(Some(open))
-    }
-
-    /// The record of a blob that is present and will not be evicted for the lease
-    /// time from now. Blocks; a blob in doubt is read whole first.
-    pub(super) fn lease(&self, key: &Key) -> Result<Option<Record>> {
-        let stripe = self.stripes.lock(key);
-        let record = match self.index.record(key)? {
-            Some(record) => record,
-            None if self.incomplete.load(Ordering::Acquire) => match self.adopt(key)? {
-                Some(record) => record,
-                None => return Ok(None),
-            },
-            None => return Ok(None),
-        };
-        if !self.is_there(key, &record)? {
-            drop(stripe);
-            self.quarantine(key, "size", None);
-            return Ok(None);
-        }
-        self.touches.touch(key, self.now());
-        // Without the lock: the blob is leased, and reading it takes time.
-        drop(stripe);
-        if self.is_trusted(&record) {
-            return Ok(Some(record));
-        }
-        self.reverify(key, &record)
-    }
-
-    /// Waits until blobs that a client is told of are durable, if they are promised
-    /// to be: it will not send them.
-    pub(super) async fn keep(&self, told: impl IntoIterator<Item = &Record>) -> Result<()> {
-        if told.into_iter().all(|record| self.is_kept(record)) {
-            return Ok(());
-        }
-        self.durability.barrier().await
-    }
-
-    /// Whether a client may be told of a blob without waiting. What is resident is.
-    fn is_kept(&self, record: &Record) -> bool {
-        self.config.durability == BlobDurability::Grouped
-            || self.durability.is_durable(record.epoch)
-    }
-
-    /// Whether the bytes need no check against their name before use.
-    pub(super) fn is_trusted(&self, record: &Record) -> bool {
-        record.root.is_some() && !self.durability.is_suspect(record.epoch)
     }
 
     /// Whether the bytes are where the record says, by their length only.

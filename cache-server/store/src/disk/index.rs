@@ -3,18 +3,24 @@
 
 use std::{
     path::Path,
-    sync::atomic::{AtomicI64, AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicI64, AtomicU64, Ordering},
+    },
 };
 
 use cache_core::{Digest, GROUP, Result, Seal, evict::Queue};
 use rocksdb::{
-    Cache, ColumnFamily, DB, Direction, IteratorMode, MergeOperands, Options, WriteBatch,
+    Cache, ColumnFamily, DB, DBPinnableSlice, Direction, IteratorMode, MergeOperands, Options,
+    ReadOptions, WriteBatch,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{
     layout::Key,
+    presence::Presence,
     rocks::{Family, Rocks},
+    trust::Trust,
 };
 
 /// SHA-256 → [`Record`].
@@ -119,8 +125,17 @@ pub(super) const fn charge(size: u64) -> u64 {
 #[derive(Debug)]
 pub(super) struct Index {
     rocks: Rocks,
+    presence: Presence,
     next_seq: AtomicU64,
     totals: [AtomicI64; 4],
+}
+
+/// Records in the order of their keys.
+#[derive(Debug)]
+pub(super) struct Records {
+    pub(super) found: Vec<(Key, Record)>,
+    /// Where to go on; `None` if these were the last.
+    pub(super) next: Option<Vec<u8>>,
 }
 
 /// Sums that are kept beside the records, in the same batches.
@@ -158,13 +173,22 @@ pub(super) struct Edit<'a> {
     db: &'a DB,
     batch: &'a mut WriteBatch,
     deltas: [i64; 4],
+    /// What is to be repeated in memory.
+    changed: Vec<(Key, Option<Record>)>,
 }
 
 impl Index {
-    pub(super) fn open(path: &Path, cache: &Cache) -> Result<Self, rocksdb::Error> {
+    /// Opens or makes it; up to `memory` bytes say which blobs are in it.
+    pub(super) fn open(
+        path: &Path,
+        cache: &Cache,
+        memory: u64,
+        trust: &Arc<Trust>,
+    ) -> Result<Self, rocksdb::Error> {
         let rocks = Rocks::open(path, FAMILIES, cache)?;
         let index = Self {
             rocks,
+            presence: Presence::new(memory, Arc::clone(trust)),
             next_seq: AtomicU64::new(1),
             totals: Default::default(),
         };
@@ -192,6 +216,25 @@ impl Index {
 
     pub(super) const fn rocks(&self) -> &Rocks {
         &self.rocks
+    }
+
+    /// What is in the index, in brief.
+    pub(super) const fn presence(&self) -> &Presence {
+        &self.presence
+    }
+
+    /// Opens the database again after a failed write. True if it takes writes now.
+    pub(super) fn revive(&self) -> bool {
+        if !self.rocks.is_failed() {
+            return true;
+        }
+        // Its log may have more or less than what was acknowledged.
+        self.presence.close();
+        let revived = self.rocks.revive();
+        if revived {
+            self.presence.open();
+        }
+        revived
     }
 
     pub(super) fn record(&self, key: &Key) -> Result<Option<Record>> {
@@ -244,17 +287,22 @@ impl Index {
     }
 
     /// Makes changes together.
+    ///
+    /// The caller holds the stripe of every blob that is changed.
     pub(super) fn edit(&self, fill: impl FnOnce(&mut Edit<'_>)) -> Result<()> {
         let mut deltas = [0; 4];
+        let mut changed = Vec::new();
         self.rocks.write("write of the index", |db, batch| {
             let mut edit = Edit {
                 index: self,
                 db,
                 batch,
                 deltas,
+                changed: Vec::new(),
             };
             fill(&mut edit);
             deltas = edit.deltas;
+            changed = edit.changed;
             for total in Total::ALL {
                 let delta = deltas[total as usize];
                 if delta != 0 {
@@ -264,6 +312,9 @@ impl Index {
         })?;
         for total in Total::ALL {
             self.totals[total as usize].fetch_add(deltas[total as usize], Ordering::Relaxed);
+        }
+        for (key, record) in &changed {
+            self.presence.note(key, record.as_ref());
         }
         Ok(())
     }
@@ -296,6 +347,44 @@ impl Index {
                 }
             }
             Ok(found)
+        })
+    }
+
+    /// Up to `limit` records from a key on, or from what it begins with; all keys have the
+    /// same first byte.
+    pub(super) fn records_at(&self, from: &[u8], limit: usize) -> Result<Records> {
+        let mut options = ReadOptions::default();
+        // What is read once must not push out what is read often.
+        options.fill_cache(false);
+        self.rocks.read("walk over the index", |db| {
+            let mut rows = db.raw_iterator_cf_opt(family(db, BLOB), options);
+            rows.seek(from);
+            let mut found = Vec::new();
+            for _ in 0..limit {
+                let Some((key, value)) = rows.item().filter(|(key, _)| key.first() == from.first())
+                else {
+                    rows.status()?;
+                    return Ok(Records { found, next: None });
+                };
+                if let (Ok(key), Some(record)) = (Key::try_from(key), decode(value)) {
+                    found.push((key, record));
+                }
+                rows.next();
+            }
+            rows.status()?;
+            let next = rows.key().map(<[u8]>::to_vec);
+            Ok(Records { found, next })
+        })
+    }
+
+    /// The records of some keys, in ascending order.
+    pub(super) fn records_of(&self, keys: &[Key]) -> Result<Vec<Option<Record>>> {
+        self.rocks.read("read of the index", |db| {
+            let values = db.batched_multi_get_cf(family(db, BLOB), keys, true);
+            let record = |value: Result<Option<DBPinnableSlice<'_>>, _>| {
+                Ok(value?.and_then(|value| decode(&value)))
+            };
+            values.into_iter().map(record).collect()
         })
     }
 
@@ -364,6 +453,7 @@ impl Edit<'_> {
     pub(super) fn put(&mut self, key: &Key, record: &Record) {
         self.batch
             .put_cf(family(self.db, BLOB), key, encode(record));
+        self.changed.push((*key, Some(record.clone())));
     }
 
     /// Moves a blob to the young end of a queue.
@@ -383,6 +473,7 @@ impl Edit<'_> {
         self.leave_queue(record);
         self.deltas[Total::Blobs as usize] -= 1;
         self.batch.delete_cf(family(self.db, BLOB), key);
+        self.changed.push((*key, None));
         if !record.is_small() {
             self.batch.delete_cf(family(self.db, SEAL), key);
         }

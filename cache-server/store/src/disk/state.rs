@@ -2,7 +2,7 @@
 //! `publish.rs`, `find.rs`, `doubt.rs` and `erase.rs`.
 
 use std::{
-    collections::HashSet,
+    collections::{BTreeMap, HashSet},
     io,
     sync::{
         Arc,
@@ -28,7 +28,8 @@ use super::{
     rocks::{Family, Rocks},
     room::Room,
     stripes::Stripes,
-    touches::{Touches, coarseness},
+    touches::{Touch, Touches, coarseness},
+    trust::Trust,
 };
 
 /// SHA-256 → bytes, for blobs of at most one group.
@@ -52,7 +53,6 @@ fn small_options(options: &mut Options) {
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) config: DiskConfig,
-    pub(super) layout: Layout,
     pub(super) index: Index,
     pub(super) small: Rocks,
     pub(super) stripes: Stripes,
@@ -64,6 +64,7 @@ pub(super) struct State {
     pub(super) in_memory: bool,
     pub(super) room: Arc<Room>,
     pub(super) durability: Durability,
+    pub(super) trust: Arc<Trust>,
     pub(super) clock: Arc<dyn Clock>,
     /// The store's clock at start: seconds it ran before, in all its lives.
     pub(super) lived: u64,
@@ -80,6 +81,8 @@ pub(super) struct State {
     pub(super) ref_changes: AtomicU64,
     /// The index may not know every blob: misses look at the disk.
     pub(super) incomplete: AtomicBool,
+    /// Dropped last: it says that nobody uses the databases.
+    pub(super) layout: Layout,
 }
 
 impl State {
@@ -91,33 +94,62 @@ impl State {
 
     /// Writes the uses noted in memory to the index.
     pub(super) fn flush_touches(&self) -> Result<()> {
-        let coarse = coarseness(self.config.min_lease).as_secs();
         for stripe in 0..super::stripes::STRIPES {
-            let _stripe = self.stripes.lock_at(stripe);
-            let touches = self.touches.take(stripe);
-            let mut changed = Vec::new();
-            for (key, touch) in touches {
-                let Some(mut record) = self.index.record(&key)? else {
-                    continue;
-                };
-                let uses = (record.uses + touch.uses).min(evict::MAX_USES);
-                if touch.at >= record.used + coarse || uses != record.uses {
-                    record.used = record.used.max(touch.at);
-                    record.uses = uses;
-                    changed.push((key, record));
-                }
-            }
-            if !changed.is_empty() {
-                self.index.edit(|edit| {
-                    for (key, record) in &changed {
-                        edit.put(key, record);
-                    }
-                })?;
-            }
+            self.flush_stripe(stripe)?;
         }
         self.index.set_fact(LIVED, &self.now())?;
         self.durability.note_log();
         Ok(())
+    }
+
+    /// Writes what was noted in one stripe when this began, a few under each lock.
+    pub(super) fn flush_stripe(&self, stripe: usize) -> Result<()> {
+        let mut left = self.touches.len(stripe);
+        while left > 0 {
+            let _stripe = self.stripes.lock_at(stripe);
+            let touches = self.touches.take(stripe, FLUSHED);
+            if touches.is_empty() {
+                break;
+            }
+            left = left.saturating_sub(touches.len());
+            if let Err(error) = self.write_touches(&touches) {
+                // Leases rest on them.
+                self.touches.put_back(stripe, touches);
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// The caller holds the stripe of all of them.
+    fn write_touches(&self, touches: &BTreeMap<Key, Touch>) -> Result<()> {
+        let coarse = self.coarseness();
+        let keys: Vec<Key> = touches.keys().copied().collect();
+        let records = self.index.records_of(&keys)?;
+        let mut changed = Vec::new();
+        for ((key, touch), record) in touches.iter().zip(records) {
+            let Some(mut record) = record else { continue };
+            let uses = (record.uses + touch.uses).min(evict::MAX_USES);
+            if touch.at >= record.used + coarse || uses != record.uses {
+                record.used = record.used.max(touch.at);
+                record.uses = uses;
+                changed.push((key, record));
+            }
+        }
+        if changed.is_empty() {
+            return Ok(());
+        }
+        self.index.edit(|edit| {
+            for (key, record) in &changed {
+                edit.put(key, record);
+            }
+        })
+    }
+
+    /// A use that is no more than this younger than what the index says need not be
+    /// noted for the lease's sake, in seconds.
+    pub(super) fn coarseness(&self) -> u64 {
+        coarseness(self.config.min_lease).as_secs()
     }
 
     /// Seconds since a blob was last used, as far as is known.
@@ -166,6 +198,9 @@ impl State {
 
 /// The fact under which the store's clock is kept.
 pub(super) const LIVED: &str = "lived-seconds";
+
+/// Uses written under one lock: a millisecond or two.
+const FLUSHED: usize = 256;
 
 /// A full disk is a refusal, not a fault.
 pub(super) fn write_error(operation: &'static str, error: io::Error) -> Error {

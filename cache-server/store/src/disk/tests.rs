@@ -2,6 +2,7 @@
 
 mod damage;
 mod eviction;
+mod presence;
 mod restart;
 
 use std::{

@@ -21,6 +21,13 @@ const TICK: Duration = Duration::from_millis(500);
 /// Uses are written out this often.
 const TOUCHES: Duration = Duration::from_secs(60);
 
+/// How often what memory knows of the index is filled further, and for how long: a tenth
+/// of a processor, 20 s for a million blobs.
+const FILL: (Duration, Duration) = (Duration::from_millis(90), Duration::from_millis(10));
+
+/// How often it is looked whether something is to be filled again.
+const FILL_TICK: Duration = Duration::from_secs(1);
+
 /// Refs of evicted blobs are looked for this often.
 const SWEEP: Duration = Duration::from_secs(3600);
 
@@ -37,8 +44,11 @@ pub(super) fn start(state: &Arc<State>, requests: Requests) {
         state.report();
         // A file system that was read-only at the start may take writes now.
         if state.layout.take_possession().is_ok() {
-            state.index.rocks().revive();
+            state.index.revive();
             state.small.revive();
+        }
+        if state.touches.is_crowded() {
+            state.flush_touches()?;
         }
         if state.is_crowded() {
             state.evict(0)
@@ -46,6 +56,7 @@ pub(super) fn start(state: &Arc<State>, requests: Requests) {
             Ok(())
         }
     });
+    start_fill(state);
     every(TOUCHES, Arc::downgrade(state), |state| {
         state.flush_touches()
     });
@@ -78,6 +89,28 @@ fn start_rebuild(state: &Arc<State>) {
             tracing::error!(%error, "the index could not be rebuilt; misses look at the disk");
         }
     });
+}
+
+fn start_fill(state: &Arc<State>) {
+    let state = Arc::downgrade(state);
+    tokio::spawn(async move {
+        while let Some(wait) = fill(&state).await {
+            tokio::time::sleep(wait).await;
+        }
+    });
+}
+
+/// Fills a little, and says how long to wait; `None` when the store was dropped.
+async fn fill(state: &Weak<State>) -> Option<Duration> {
+    let state = state.upgrade()?;
+    if state.index.presence().is_filled() {
+        return Some(FILL_TICK);
+    }
+    let filled = blocking(move || {
+        state.fill(FILL.1);
+        Ok(FILL.0)
+    });
+    filled.await.ok()
 }
 
 fn start_checkpoints(state: &Arc<State>) {

@@ -9,6 +9,7 @@ use axum::{
     routing::any,
 };
 use cache_apt::Apt;
+use cache_cachalot::Cachalot;
 use cache_cargo::Cargo;
 use cache_core::{BoxError, Cache, Clock};
 use cache_file::Files;
@@ -115,6 +116,9 @@ fn protocols(
         registry,
     );
     let apt = apt.map_err(of("apt"))?;
+    let (settings, time) = (config.cachalot.clone(), Arc::clone(&clock));
+    let own = Cachalot::new(cache.clone(), settings, time, registry);
+    let own = own.map_err(of("cachalot"))?;
     let (settings, here) = (config.cargo.clone(), public.clone());
     let cargo = Cargo::with_clock(more(), settings, here, Arc::clone(&clock));
     let cargo = cargo.map_err(of("cargo"))?;
@@ -151,6 +155,7 @@ fn protocols(
         .merge(cache_oci::router(oci))
         .merge(cache_reapi::router(reapi))
         .merge(grpc::about().map_err(of("reapi"))?)
+        .merge(cache_cachalot::router(own))
         .merge(SourcePolicy::new(places, public.clone()).routes())
         .route("/", any(root))
         .fallback(unrouted);

@@ -13,6 +13,7 @@ mod tests;
 use std::{net::SocketAddr, sync::Arc};
 
 use cache_apt::AptConfig;
+use cache_cachalot::CachalotConfig;
 use cache_cargo::CargoConfig;
 use cache_core::SystemClock;
 use cache_file::FileConfig;
@@ -63,6 +64,9 @@ pub struct Config {
     /// The registry.
     #[serde(default)]
     pub oci: OciConfig,
+    /// Refs, snapshots and build reports.
+    #[serde(default)]
+    pub cachalot: CachalotConfig,
     /// How origins are asked for what is not here.
     #[serde(default)]
     pub upstream: UpstreamConfig,

@@ -35,6 +35,7 @@ mod units;
 
 pub mod evict;
 pub mod policy;
+pub mod snapshot;
 #[cfg(feature = "testing")]
 pub mod testing;
 

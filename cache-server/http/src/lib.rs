@@ -15,6 +15,7 @@ mod cache_status;
 mod client;
 mod conditional;
 mod exchange;
+mod grpc;
 mod identity;
 mod linger;
 mod measured;
@@ -37,6 +38,7 @@ pub use self::{
     },
     body::{incoming, outgoing},
     client::Client,
+    grpc::Grpc,
     identity::{CHALLENGE, Identity, Refusal},
     measured::{Measured, MeasuredBody, MeasuredService},
     package::Package,

@@ -15,9 +15,10 @@ use super::{
 };
 use crate::{Blob, Error, Result};
 
-/// What one stream carries of a large blob: a few seconds' worth on a slow line, so that
-/// the streams end together.
-const RANGE: u64 = 8 << 20;
+/// What one stream carries of a large blob: little, so that they all end together.
+const RANGE: u64 = 2 << 20;
+/// Streams on each connection: while one is asked for, another comes.
+const STREAMS: usize = 2;
 /// Ranges that wait to be hashed: some numbers.
 const UNHASHED: usize = 64;
 
@@ -60,7 +61,7 @@ async fn in_ranges(blobs: &Blobs, blob: &Blob, partial: &Partial) -> Result<()> 
     let starts = (0..blob.size).step_by(RANGE as usize);
     let fetched = stream::iter(starts.map(|start| start..blob.size.min(start + RANGE)))
         .map(|range| fetch(blobs, blob, partial, range))
-        .buffered(blobs.connection().width())
+        .buffered(STREAMS * blobs.connection().width())
         // It ends early only if reading failed, which it says itself.
         .try_for_each(async |range| sender.send(range).await.or(Ok(())));
     fetched.await?;

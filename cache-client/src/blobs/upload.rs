@@ -7,6 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt, TryStreamExt, stream};
+use parking_lot::Mutex;
 
 use super::{
     Blobs, batch,
@@ -115,8 +116,9 @@ pub(crate) async fn all<S>(blobs: &Blobs, uploads: S) -> Result<Uploaded>
 where
     S: Stream<Item = Upload> + Send,
 {
+    let claimed = Claimed::default();
     groups(uploads)
-        .map(|group| send_group(blobs, group))
+        .map(|group| send_group(blobs, &claimed, group))
         .buffer_unordered(GROUPS)
         .try_fold(Uploaded::default(), async |sum, one| Ok(sum.plus(one)))
         .await
@@ -140,15 +142,50 @@ where
     })
 }
 
-async fn send_group(blobs: &Blobs, group: Vec<Upload>) -> Result<Uploaded> {
+/// What is being asked about or sent, so that nothing is sent twice at a time.
+#[derive(Default)]
+struct Claimed(Mutex<HashSet<Blob>>);
+
+impl Claimed {
+    /// Those of a group that no other has, each once.
+    fn claim(&self, group: Vec<Upload>) -> Vec<Upload> {
+        let mut claimed = self.0.lock();
+        let claim = |upload: &Upload| claimed.insert(upload.blob);
+        group.into_iter().filter(claim).collect()
+    }
+
+    fn release(&self, names: &[Blob]) {
+        let mut claimed = self.0.lock();
+        for name in names {
+            claimed.remove(name);
+        }
+    }
+}
+
+async fn send_group(blobs: &Blobs, claimed: &Claimed, group: Vec<Upload>) -> Result<Uploaded> {
+    let given = count(&group);
+    let group = claimed.claim(group);
+    let names: Vec<Blob> = group.iter().map(|upload| upload.blob).collect();
+    // After a failure nothing is sent any more, so nothing need be released.
+    let sent = send(blobs, group, given.1).await?;
+    claimed.release(&names);
+    Ok(Uploaded {
+        blobs: given.0,
+        bytes: given.1,
+        sent_blobs: sent.0,
+        sent_bytes: sent.1,
+    })
+}
+
+/// Sends what the server has not; how much that was. `given` bytes are told of.
+async fn send(blobs: &Blobs, group: Vec<Upload>, given: u64) -> Result<(u64, u64)> {
     let capabilities = blobs.capabilities().await?;
     for upload in &group {
         capabilities.takes(&upload.blob)?;
     }
-    let given = count(&group);
     let absent = absent(blobs, capabilities, group).await?;
     let sent = count(&absent);
-    blobs.progress.tell(given.1 - sent.1);
+    blobs.progress.tell(given - sent.1);
     let (small, large): (Vec<_>, Vec<_>) = absent
         .into_iter()
         .partition(|upload| capabilities.is_small(&upload.blob));
@@ -160,12 +197,7 @@ async fn send_group(blobs: &Blobs, group: Vec<Upload>) -> Result<Uploaded> {
         .map(Ok)
         .try_for_each_concurrent(PARALLEL, |one| write::one(blobs, capabilities, one));
     futures::future::try_join(small, large).await?;
-    Ok(Uploaded {
-        blobs: given.0,
-        bytes: given.1,
-        sent_blobs: sent.0,
-        sent_bytes: sent.1,
-    })
+    Ok(sent)
 }
 
 /// How many, and their sizes together.
@@ -174,24 +206,22 @@ fn count(uploads: &[Upload]) -> (u64, u64) {
     (uploads.len() as u64, bytes)
 }
 
-/// Those that the server has not, each once.
+/// Those that the server has not.
 async fn absent(
     blobs: &Blobs,
     capabilities: &Capabilities,
     group: Vec<Upload>,
 ) -> Result<Vec<Upload>> {
-    let names: Vec<Blob> = group.iter().map(|upload| *upload.blob()).collect();
-    let unasked = group.len() == 1 && names[0].size <= UNASKED && capabilities.is_small(&names[0]);
-    let missing = if unasked {
-        names
-    } else {
-        blobs.missing(&names).await?
-    };
-    let mut missing: HashSet<Blob> = missing.into_iter().collect();
-    Ok(group
-        .into_iter()
-        .filter(|upload| missing.remove(&upload.blob))
-        .collect())
+    if let [one] = &group[..]
+        && one.blob.size <= UNASKED
+        && capabilities.is_small(&one.blob)
+    {
+        return Ok(group);
+    }
+    let names: Vec<Blob> = group.iter().map(|upload| upload.blob).collect();
+    let missing: HashSet<Blob> = blobs.missing(&names).await?.into_iter().collect();
+    let is_missing = |upload: &Upload| missing.contains(&upload.blob);
+    Ok(group.into_iter().filter(is_missing).collect())
 }
 
 /// Small uploads in messages that the server takes, each of one hash function.

@@ -15,6 +15,8 @@ mod client;
 mod error;
 mod refs;
 
+pub mod snapshot;
+
 pub use self::{
     client::{Builder, Client},
     error::{Error, Result},

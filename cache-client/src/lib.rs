@@ -41,6 +41,8 @@ mod streamed;
 
 pub use cache_core::{Algorithm, Digest};
 
+pub mod snapshot;
+
 pub use self::{
     administration::{Administration, Checked, Collected, Scrubbed},
     blob::Blob,

@@ -1,6 +1,6 @@
 //! What is to be done to files, worked out before the first is touched; and its undoing.
 
-use std::{collections::BTreeSet, path::PathBuf};
+use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, anyhow};
 

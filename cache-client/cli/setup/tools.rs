@@ -13,7 +13,7 @@ use url::Url;
 
 use super::{Edit, Machine, Scope, Tool, edit::Setting};
 
-pub(crate) use self::{apt::SCRIPT, docker::registry_of_docker};
+pub(crate) use self::docker::registry_of_docker;
 
 /// The server, as tools are told of it.
 #[derive(Clone, Debug)]

@@ -46,10 +46,6 @@ impl<'a> Draft<'a> {
         self.aside.insert(line);
     }
 
-    pub(super) fn is_aside(&self, line: usize) -> bool {
-        self.aside.contains(&line)
-    }
-
     /// Adds a line of ours before line `at`.
     pub(super) fn insert(&mut self, at: usize, line: impl Into<String>) {
         self.inserted.entry(at).or_default().push(line.into());

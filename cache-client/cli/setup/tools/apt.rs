@@ -8,7 +8,7 @@ use super::{Cache, Told, Wanted, keys};
 use crate::setup::{Edit, Machine, Scope, Tool};
 
 /// Where apt's script is.
-pub(crate) const SCRIPT: &str = "usr/local/lib/cachalot/apt-proxy-detect";
+const SCRIPT: &str = "usr/local/lib/cachalot/apt-proxy-detect";
 const SETTINGS: &str = "etc/apt/apt.conf.d/01cachalot";
 /// Before names of `apt.conf.d`, so that whoever comes later has the last word.
 const KEY: &str = "Acquire::http::Proxy-Auto-Detect";

@@ -1,7 +1,10 @@
 //! The commands, a file each.
 
 mod completions;
+mod env;
 mod man;
+mod setup;
+mod unsetup;
 
 use anyhow::Result;
 use clap::Subcommand;
@@ -11,6 +14,9 @@ use crate::{Connection, Exit, Output};
 /// What is to be done.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Setup(setup::Setup),
+    Unsetup(unsetup::Unsetup),
+    Env(env::Env),
     Completions(completions::Completions),
     Man(man::Man),
 }
@@ -18,8 +24,10 @@ pub(crate) enum Command {
 impl Command {
     /// Does it.
     pub(crate) async fn run(self, connection: &Connection, output: &Output) -> Result<Exit> {
-        let _ = (connection, output);
         match self {
+            Self::Setup(command) => command.run(connection, output),
+            Self::Unsetup(command) => command.run(output),
+            Self::Env(command) => command.run(connection, output),
             Self::Completions(command) => command.run(),
             Self::Man(command) => command.run(),
         }

@@ -42,7 +42,7 @@ pub(crate) struct Connection {
     token_file: Option<PathBuf>,
     /// A certificate authority to trust, in PEM.
     #[arg(long, global = true, env = "CACHALOT_CA", value_name = "FILE")]
-    ca: Option<PathBuf>,
+    pub(crate) ca: Option<PathBuf>,
 }
 
 impl Connection {

@@ -4,6 +4,7 @@ mod command;
 mod connection;
 mod exit;
 mod output;
+mod setup;
 
 use std::process::ExitCode;
 

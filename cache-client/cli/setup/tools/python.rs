@@ -1,0 +1,74 @@
+//! pip and uv: the index.
+
+use std::path::Path;
+
+use anyhow::{Result, ensure};
+
+use super::{Cache, Options, Told, Wanted, keys};
+use crate::setup::{Edit, Machine, Scope, Tool};
+
+const SIMPLE: &str = "pypi/simple/";
+
+/// pip's files, the last of which wins: the system's, the user's, the environment's
+/// (pip's documentation, "Configuration").
+pub(super) fn pip(scope: Scope, machine: &Machine, cache: &Cache) -> Result<Told> {
+    let path = match (scope, machine.path("PIP_CONFIG_FILE")) {
+        (_, Some(path)) => {
+            ensure!(
+                path != Path::new("/dev/null"),
+                "PIP_CONFIG_FILE=/dev/null: it is told to read no settings"
+            );
+            path
+        }
+        (Scope::System, None) => machine.system("etc/pip.conf"),
+        (Scope::User, None) => machine.config().join("pip/pip.conf"),
+    };
+    let trusted = cache.is_plain().then(|| cache.authority());
+    let mut names = vec!["global.index-url"];
+    names.extend(trusted.as_ref().map(|_| "global.trusted-host"));
+    Ok(Told {
+        wanted: vec![Wanted {
+            tool: Tool::Pip,
+            path,
+            keys: keys(&names),
+            edit: Edit::Pip {
+                index: cache.at(SIMPLE),
+                trusted,
+            },
+        }],
+        notes: Vec::new(),
+    })
+}
+
+pub(super) fn uv(
+    scope: Scope,
+    machine: &Machine,
+    cache: &Cache,
+    options: &Options,
+) -> Result<Told> {
+    ensure!(
+        !options.lock_neutral,
+        "uv.lock would name the cache; use `cachalot env` where no lock is written, or the \
+         server's source policy for BuildKit, by which it does not"
+    );
+    let path = match (scope, machine.path("UV_CONFIG_FILE")) {
+        (_, Some(path)) => path,
+        (Scope::System, None) => machine.system("etc/uv/uv.toml"),
+        (Scope::User, None) => machine.config().join("uv/uv.toml"),
+    };
+    Ok(Told {
+        wanted: vec![Wanted {
+            tool: Tool::Uv,
+            path,
+            keys: keys(&["index"]),
+            edit: Edit::Uv {
+                index: cache.at(SIMPLE),
+            },
+        }],
+        notes: vec![
+            "uv: a uv.lock that is written from now on names the cache (the server's README of \
+             the Python index says how to clean it); --lock-neutral leaves uv out"
+                .to_owned(),
+        ],
+    })
+}

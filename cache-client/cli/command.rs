@@ -1,7 +1,9 @@
 //! The commands, a file each.
 
+mod build;
 mod completions;
 mod man;
+mod mount;
 
 use anyhow::Result;
 use clap::Subcommand;
@@ -11,17 +13,20 @@ use crate::{Connection, Exit, Output};
 /// What is to be done.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Build(build::Build),
     Completions(completions::Completions),
     Man(man::Man),
+    Mount(mount::Mount),
 }
 
 impl Command {
     /// Does it.
     pub(crate) async fn run(self, connection: &Connection, output: &Output) -> Result<Exit> {
-        let _ = (connection, output);
         match self {
+            Self::Build(command) => command.run(connection, output).await,
             Self::Completions(command) => command.run(),
             Self::Man(command) => command.run(),
+            Self::Mount(command) => command.run(connection, output).await,
         }
     }
 }

@@ -1,10 +1,12 @@
 //! The commands, a file each.
 
+mod build;
 mod completions;
 mod env;
 mod man;
 mod setup;
 mod unsetup;
+mod mount;
 
 use anyhow::Result;
 use clap::Subcommand;
@@ -17,8 +19,10 @@ pub(crate) enum Command {
     Setup(setup::Setup),
     Unsetup(unsetup::Unsetup),
     Env(env::Env),
+    Build(build::Build),
     Completions(completions::Completions),
     Man(man::Man),
+    Mount(mount::Mount),
 }
 
 impl Command {
@@ -28,8 +32,10 @@ impl Command {
             Self::Setup(command) => command.run(connection, output),
             Self::Unsetup(command) => command.run(output),
             Self::Env(command) => command.run(connection, output),
+            Self::Build(command) => command.run(connection, output).await,
             Self::Completions(command) => command.run(),
             Self::Man(command) => command.run(),
+            Self::Mount(command) => command.run(connection, output).await,
         }
     }
 }

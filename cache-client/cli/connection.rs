@@ -61,11 +61,31 @@ impl Connection {
         if let Some(token) = self.token()? {
             builder = builder.token(token);
         }
-        if let Some(file) = &self.ca {
-            let pem = fs::read(file).with_context(|| file.display().to_string())?;
+        if let Some(pem) = self.authority()? {
             builder = builder.authority(pem);
         }
         builder.connect().await.with_context(|| server.to_owned())
+    }
+
+    /// The same options for another process of this program. A token itself is in its
+    /// environment.
+    pub(crate) fn arguments(&self) -> Vec<String> {
+        let mut words = vec!["--server".to_owned(), self.server.clone()];
+        words.extend(["--namespace".to_owned(), self.namespace.clone()]);
+        let mut file = |name: &str, file: &Option<PathBuf>| {
+            if let Some(file) = file {
+                words.extend([name.to_owned(), file.display().to_string()]);
+            }
+        };
+        file("--token-file", &self.token_file);
+        file("--ca", &self.ca);
+        words
+    }
+
+    /// The certificate authority, in PEM.
+    pub(crate) fn authority(&self) -> Result<Option<Vec<u8>>> {
+        let read = |file: &PathBuf| fs::read(file).with_context(|| file.display().to_string());
+        self.ca.as_ref().map(read).transpose()
     }
 
     /// A file wins over the environment, which other processes may see.

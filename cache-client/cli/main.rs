@@ -1,8 +1,11 @@
 //! `cachalot`: turns the cache on and off, wraps builds, moves directories.
 
+mod build;
 mod command;
 mod connection;
+mod dockerfile;
 mod exit;
+mod mount;
 mod output;
 mod setup;
 

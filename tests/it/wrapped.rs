@@ -1,0 +1,1 @@
+//! Builds that `cachalot build` wraps.

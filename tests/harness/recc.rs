@@ -51,6 +51,14 @@ impl Recc {
         let counted = std::fs::read_to_string(checkout.path().join("counted"));
         Ok((printed, Counts::from_statsd(&counted.context("counted")?)?))
     }
+
+    /// Runs a script beside recc, and gives what it printed.
+    ///
+    /// # Errors
+    /// If it fails; the error has what it printed.
+    pub fn shell(&self, script: &str) -> Result<String> {
+        self.root.shell(&Run::default().without_names(), script)
+    }
 }
 
 impl Counts {

@@ -1,19 +1,11 @@
 //! Real clients of the Remote Execution API: what one machine built, the next one, which
 //! has another folder and no output yet, does not build again.
 
-use std::{
-    fs,
-    path::Path,
-    time::{Duration, Instant},
-};
+mod faults;
+mod rights;
 
 use anyhow::{Context, Result, ensure};
-use bytes::Bytes;
-use cache_core::testing::pattern;
-use cache_tests::{
-    Bazel, CppProject, Outcomes, Processes, Recc, Registry, TestServer, recc::Counts,
-};
-use tempfile::TempDir;
+use cache_tests::{Bazel, CppProject, Outcomes, Processes, Recc, TestServer, recc::Counts};
 
 /// More than 200 actions.
 const PROJECT: CppProject = CppProject::of(200);
@@ -24,12 +16,6 @@ const SMALL: CppProject = CppProject::of(20);
 /// Tells what a build left behind: every path, every file's bytes, what the program says.
 const OUTPUTS: &str = "(cd -P bazel-bin && find . -type d -o -type f | sort && \
      find . -type f | sort | xargs sha256sum && cat answer) | sed 's/^/OUTPUT /'";
-
-/// How long a build may take until something happens in it.
-const PATIENCE: Duration = Duration::from_secs(300);
-
-/// What the token file holds.
-const SECRET: &str = "correct-horse";
 
 #[test]
 fn bazel_4_builds_nothing_twice() -> Result<()> {
@@ -94,6 +80,36 @@ fn recc_compiles_nothing_twice() -> Result<()> {
     seen.are_hits(all)
 }
 
+/// Files of all sizes, links and modes, by `GetTree` and streams and batches.
+#[test]
+fn buildbox_gives_a_folder_back_as_it_was() -> Result<()> {
+    let Some(recc) = Recc::for_test("buildbox_gives_a_folder_back_as_it_was") else {
+        return Ok(());
+    };
+    let server = TestServer::start(&["--quota", "1GiB"]);
+    let address = format!("http://{}", server.address());
+    for instance in ["", "team/app"] {
+        let script = format!(
+            "mkdir -p /tmp/it/deep/none /tmp/it/many; cd /tmp/it
+             for file in $(seq 300); do echo $file >many/$file; done
+             head -c 30000000 /dev/urandom >large; : >blank; cp /bin/true program
+             ln -s many/1 link
+             remote='--remote={address} --instance={instance}'
+             casupload $remote --output-digest-file=/tmp/digest /tmp/it
+             casupload $remote /tmp/it
+             casdownload $remote --root-digest=$(cat /tmp/digest) --destination-dir=/tmp/back
+             list() {{ (cd $1; find . -printf '%p %y %#m %l\\n' | sort); }}
+             diff <(list /tmp/it) <(list /tmp/back)
+             diff -r --no-dereference /tmp/it /tmp/back; echo SAME"
+        );
+        let printed = recc.shell(&script)?;
+        ensure!(printed.ends_with("\nSAME\n"), "{printed}");
+    }
+    let seen = Seen::by(&server);
+    ensure!(seen.blobs.errors == 0 && seen.blobs.misses == 0, "{seen:?}");
+    Ok(())
+}
+
 /// The bytes stay where they are until somebody wants them.
 #[test]
 fn a_build_without_the_bytes_reads_next_to_nothing() -> Result<()> {
@@ -130,138 +146,6 @@ fn a_build_without_the_bytes_reads_next_to_nothing() -> Result<()> {
     Ok(())
 }
 
-/// An action whose outputs were evicted runs again, and no build fails of it.
-#[test]
-fn what_was_evicted_is_built_again() -> Result<()> {
-    let Some(bazel) = Bazel::new("what_was_evicted_is_built_again") else {
-        return Ok(());
-    };
-    let server = forgetful();
-    let first = build(&bazel, &server, PROJECT, "/src/first", "")?;
-    evict(&server)?;
-    let second = build(&bazel, &server, PROJECT, "/src/second", "")?;
-    eprintln!("after eviction: {:?}", second.processes);
-    ensure!(second.outputs == first.outputs, "other outputs");
-    ensure!(second.processes.local() > 0, "nothing was evicted");
-    ensure!(
-        !second.printed.contains("WARNING: Remote Cache"),
-        "{}",
-        second.printed
-    );
-    Ok(())
-}
-
-/// A build that left the bytes in the cache has lost them: it finds out, and makes them.
-#[test]
-fn what_was_evicted_behind_a_build_without_the_bytes_is_built_again() -> Result<()> {
-    let test = "what_was_evicted_behind_a_build_without_the_bytes_is_built_again";
-    let Some(bazel) = Bazel::new(test) else {
-        return Ok(());
-    };
-    let server = forgetful();
-    build(&bazel, &server, PROJECT, "/src/first", "")?;
-    let hand = tempfile::tempdir()?;
-    let checkout = PROJECT.checkout("/src/second")?;
-    let cache = format!("--remote_cache=grpc://{}", server.address());
-    let script = format!(
-        "build {cache} --remote_download_minimal; touch /hand/built
-         until [ -e /hand/evicted ]; do sleep 0.1; done
-         sed -i 's/(sum + 0)/(sum + 1) - 1/' src/unit_0.cpp
-         build {cache} --experimental_remote_cache_eviction_retries=5; {OUTPUTS}"
-    );
-    let (built, evicted) = (hand.path().join("built"), hand.path().join("evicted"));
-    let binds = [(hand.path(), "/hand")];
-    let printed = std::thread::scope(|scope| {
-        let session = scope.spawn(|| bazel.session_with(&checkout, &binds, &script));
-        let done = wait_until(|| built.exists() || session.is_finished());
-        let done = done.and_then(|()| evict(&server));
-        // In any case: the session waits for it.
-        fs::write(evicted, "")?;
-        done.and(session.join().expect("no panic"))
-    })?;
-    let all = Processes::all_printed(&printed)?;
-    eprintln!("behind a build without the bytes: {all:?}");
-    let answer = format!("\nOUTPUT {}\n", PROJECT.answer());
-    ensure!(printed.contains(&answer), "{printed}");
-    Ok(())
-}
-
-#[test]
-fn a_build_goes_on_when_the_server_is_killed() -> Result<()> {
-    let Some(bazel) = Bazel::new("a_build_goes_on_when_the_server_is_killed") else {
-        return Ok(());
-    };
-    let mut server = TestServer::start(&["--quota", "1GiB"]);
-    let flags = "--remote_local_fallback --remote_retries=1 --remote_timeout=5s";
-    let address = server.address();
-    let built = std::thread::scope(|scope| {
-        let build = scope.spawn(|| {
-            let at = "/src/first";
-            build_at(&bazel, &address, PROJECT, at, flags)
-        });
-        wait_until(|| Seen::by(&server).actions.stored >= 20 || build.is_finished())?;
-        let stored = Seen::by(&server).actions.stored;
-        server.kill();
-        ensure!(stored < PROJECT.actions() as u64, "it was too late to kill");
-        build.join().expect("no panic")
-    })?;
-    let processes = &built.processes;
-    ensure!(processes.local() == PROJECT.actions(), "{processes:?}");
-
-    // What was acknowledged is there, and the next machine has use for it.
-    server.restart();
-    let next = build(&bazel, &server, PROJECT, "/src/second", flags)?;
-    eprintln!("after the kill: {:?}", next.processes);
-    ensure!(next.processes.remote_hits() >= 20, "{:?}", next.processes);
-    ensure!(next.outputs == built.outputs, "other outputs");
-    Ok(())
-}
-
-#[test]
-fn a_token_says_what_a_build_may_do() -> Result<()> {
-    let Some(bazel) = Bazel::new("a_token_says_what_a_build_may_do") else {
-        return Ok(());
-    };
-    let (_files, server) = with_tokens()?;
-    let with = |token: &str, at: &str| {
-        let flags = format!(
-            "--remote_header=authorization='Bearer {token}' --remote_instance_name=team/app \
-             --remote_local_fallback"
-        );
-        build(&bazel, &server, SMALL, at, &flags)
-    };
-    let denied = |built: &Built| {
-        let said = built.printed.to_uppercase();
-        said.contains("UNAUTHENTICATED") || said.contains("PERMISSION_DENIED")
-    };
-    let nothing = with("wrong", "/src/wrong")?;
-    ensure!(
-        nothing.processes.local() == SMALL.actions(),
-        "{:?}",
-        nothing.processes
-    );
-    ensure!(denied(&nothing), "it was not told: {}", nothing.printed);
-
-    // A reader's build works, and leaves nothing behind.
-    with("reader-correct-horse", "/src/reader")?;
-    let seen = Seen::by(&server);
-    ensure!(
-        seen.actions.stored == 0 && seen.blobs.stored == 0,
-        "{seen:?}"
-    );
-
-    let writer = with("writer-correct-horse", "/src/writer")?;
-    ensure!(!denied(&writer), "it was denied: {}", writer.printed);
-    let reader = with("reader-correct-horse", "/src/again")?;
-    let (hits, all) = (reader.processes.remote_hits(), reader.processes.all());
-    ensure!(is_mostly(hits as u64, all as u64), "{:?}", reader.processes);
-
-    let other = with("other-correct-horse", "/src/other")?;
-    ensure!(other.processes.remote_hits() == 0, "{:?}", other.processes);
-    ensure!(denied(&other), "it was not told: {}", other.printed);
-    Ok(())
-}
-
 /// A first build runs everything; one elsewhere has it all from the cache.
 fn nothing_is_built_twice(bazel: &Bazel, server: &TestServer, flags: &str) -> Result<()> {
     let all = PROJECT.actions();
@@ -283,7 +167,7 @@ fn nothing_is_built_twice(bazel: &Bazel, server: &TestServer, flags: &str) -> Re
 }
 
 /// A build that succeeded.
-struct Built {
+pub(crate) struct Built {
     printed: String,
     processes: Processes,
     outputs: Vec<String>,
@@ -376,68 +260,4 @@ impl std::ops::Sub for Seen {
 /// At least 95 %.
 const fn is_mostly(hits: u64, all: u64) -> bool {
     all > 0 && hits * 100 >= all * 95
-}
-
-/// A server that keeps little, and that for a moment only.
-fn forgetful() -> TestServer {
-    let server = TestServer::fresh(&["--quota", "64MiB", "--log-level", "warn"]);
-    let mut server = server
-        .with_setting("store.lease", "2s")
-        .with_setting("store.min_lease", "1s");
-    server.restart();
-    server
-}
-
-/// Pushes what nobody wants until some of what is there has to go.
-#[tokio::main(flavor = "current_thread")]
-async fn evict(server: &TestServer) -> Result<()> {
-    let registry = Registry::new(&server.address(), "chaff");
-    let evicted = || server.metric("cachalot_evicted_blobs_total", &[]);
-    let start = Instant::now();
-    let before = evicted();
-    for seed in 0.. {
-        if evicted() >= before + 100.0 {
-            break;
-        }
-        ensure!(start.elapsed() < PATIENCE, "nothing is evicted");
-        let chaff: Bytes = pattern(1 << 20, seed);
-        // Refused while everything is leased.
-        let _ = registry.push_blob(&chaff).await;
-    }
-    Ok(())
-}
-
-/// A server that knows a writer and a reader of `team`, and somebody else.
-fn with_tokens() -> Result<(TempDir, TestServer)> {
-    let files = tempfile::tempdir()?;
-    let config = files.path().join("config.toml");
-    let token = |name: &str, grants: &str| -> Result<String> {
-        let file = files.path().join(name);
-        fs::write(&file, format!("{name}-{SECRET}\n"))?;
-        Ok(format!(
-            "[[auth.tokens]]\nname = {name:?}\ntoken_file = {file:?}\ngrants = {grants}\n"
-        ))
-    };
-    let tokens = [
-        token("writer", "{ write = [\"team\"] }")?,
-        token("reader", "{ read = [\"team\"] }")?,
-        token("other", "{ write = [\"other\"] }")?,
-    ];
-    fs::write(&config, tokens.concat())?;
-    let server = TestServer::start(&["--config", &text(&config)]);
-    Ok((files, server))
-}
-
-fn text(path: &Path) -> String {
-    path.display().to_string()
-}
-
-/// Waits for what a build will come to.
-fn wait_until(happened: impl Fn() -> bool) -> Result<()> {
-    let start = Instant::now();
-    while !happened() {
-        ensure!(start.elapsed() < PATIENCE, "it does not happen");
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    Ok(())
 }

@@ -1,6 +1,6 @@
 //! recc in a client root: make calls it for every compilation, and it counts.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path};
 
 use anyhow::{Context, Result};
 
@@ -35,10 +35,27 @@ impl Recc {
         server: &str,
         settings: &str,
     ) -> Result<(String, Counts)> {
+        self.make_with(checkout, &[], server, settings)
+    }
+
+    /// The same, with folders of the host bound at paths.
+    ///
+    /// # Errors
+    /// If something fails.
+    pub fn make_with(
+        &self,
+        checkout: &Checkout,
+        binds: &[(&Path, &str)],
+        server: &str,
+        settings: &str,
+    ) -> Result<(String, Counts)> {
         let at = checkout.at();
-        let run = Run::default()
+        let mut run = Run::default()
             .without_names()
             .with_bind(checkout.path(), at);
+        for (host, at) in binds {
+            run = run.with_bind(host, at);
+        }
         let printed = self.root.shell(
             &run,
             &format!(

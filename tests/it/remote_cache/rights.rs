@@ -1,9 +1,9 @@
-//! What a token lets a build do.
+//! What a token lets a build do, and that it is brought over TLS.
 
-use std::fs;
+use std::{fs, path::PathBuf};
 
 use anyhow::{Result, ensure};
-use cache_tests::{Bazel, TestServer};
+use cache_tests::{Bazel, Processes, Recc, TestServer};
 use tempfile::TempDir;
 
 use super::{Built, SMALL, Seen, build, is_mostly};
@@ -16,7 +16,8 @@ fn a_token_says_what_a_build_may_do() -> Result<()> {
     let Some(bazel) = Bazel::new("a_token_says_what_a_build_may_do") else {
         return Ok(());
     };
-    let (_files, server) = with_tokens()?;
+    let (_files, config) = tokens()?;
+    let server = TestServer::start(&["--config", &config.display().to_string()]);
     let with = |token: &str, at: &str| {
         let flags = format!(
             "--remote_header=authorization='Bearer {token}' --remote_instance_name=team/app \
@@ -56,8 +57,46 @@ fn a_token_says_what_a_build_may_do() -> Result<()> {
     Ok(())
 }
 
-/// A server that knows a writer and a reader of `team`, and somebody else.
-fn with_tokens() -> Result<(TempDir, TestServer)> {
+#[test]
+fn bazel_and_recc_bring_their_token_over_tls() -> Result<()> {
+    let test = "bazel_and_recc_bring_their_token_over_tls";
+    let (Some(bazel), Some(recc)) = (Bazel::new(test), Recc::for_test(test)) else {
+        return Ok(());
+    };
+    let (files, config) = tokens()?;
+    let pair = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()])?;
+    let (cert, key) = (files.path().join("cert.pem"), files.path().join("key.pem"));
+    fs::write(&cert, pair.cert.pem())?;
+    fs::write(&key, pair.signing_key.serialize_pem())?;
+    let tls = format!("[tls]\ncert = {cert:?}\nkey = {key:?}\n");
+    fs::write(&config, fs::read_to_string(&config)? + &tls)?;
+    let server = TestServer::start(&["--config", &config.display().to_string()]);
+    let binds = [(files.path(), "/tls")];
+    let address = server.address();
+
+    for (at, local) in [("/src/first", SMALL.actions()), ("/src/second", 0)] {
+        let checkout = SMALL.checkout(at)?;
+        let script = format!(
+            "build --remote_cache=grpcs://{address} --tls_certificate=/tls/cert.pem \
+             --remote_instance_name=team --remote_header=authorization=\"Bearer $(cat /tls/writer)\""
+        );
+        let printed = bazel.session_with(&checkout, &binds, &script)?;
+        let processes = Processes::from_printed(&printed)?;
+        ensure!(processes.local() == local, "{at}: {processes:?}");
+    }
+    let settings = "RECC_INSTANCE=team RECC_SERVER_CERT=/tls/cert.pem \
+                    RECC_ACCESS_TOKEN_PATH=/tls/writer";
+    for (at, hits) in [("/src/first", 0), ("/src/second", SMALL.compilations())] {
+        let checkout = SMALL.checkout(at)?;
+        let (_, counts) =
+            recc.make_with(&checkout, &binds, &format!("https://{address}"), settings)?;
+        ensure!(counts.hits() == hits as u64, "{at}: {counts:?}");
+    }
+    Ok(())
+}
+
+/// A configuration that knows a writer and a reader of `team`, and somebody else.
+fn tokens() -> Result<(TempDir, PathBuf)> {
     let files = tempfile::tempdir()?;
     let config = files.path().join("config.toml");
     let token = |name: &str, grants: &str| -> Result<String> {
@@ -73,6 +112,5 @@ fn with_tokens() -> Result<(TempDir, TestServer)> {
         token("other", "{ write = [\"other\"] }")?,
     ];
     fs::write(&config, tokens.concat())?;
-    let server = TestServer::start(&["--config", &config.display().to_string()]);
-    Ok((files, server))
+    Ok((files, config))
 }

@@ -16,6 +16,7 @@ use cache_npm::Npm;
 use cache_oci::Oci;
 use cache_proxy::ForwardProxy;
 use cache_pypi::Pypi;
+use cache_reapi::Reapi;
 use cache_store::{Disk, DiskMetrics, Metered};
 use cache_upstream::Fetcher;
 use http::{StatusCode, header};
@@ -23,7 +24,8 @@ use prometheus::Registry;
 use url::Url;
 
 use crate::{
-    config::Config, health::Check, server::chain, source_policy::SourcePolicy, transparent::Places,
+    config::Config, grpc, health::Check, server::chain, source_policy::SourcePolicy,
+    transparent::Places,
 };
 
 /// A server's parts, put together.
@@ -121,6 +123,8 @@ fn protocols(
     let npm = npm.map_err(of("npm"))?;
     let pypi = Pypi::new(more(), config.pypi(public)).map_err(of("pypi"))?;
     let pypi = pypi.keeping(cache.clone()).with_clock(Arc::clone(&clock));
+    let settings = config.reapi.clone();
+    let reapi = Reapi::with_clock(cache.clone(), settings, Arc::clone(&clock));
     let oci = Oci::with_clock(cache, config.oci.clone(), clock);
     let oci = oci
         .mirroring(more(), &own_names(public))
@@ -145,6 +149,8 @@ fn protocols(
     let here = packages
         .merge(places.clone().routes(by_url))
         .merge(cache_oci::router(oci))
+        .merge(cache_reapi::router(reapi))
+        .merge(grpc::about().map_err(of("reapi"))?)
         .merge(SourcePolicy::new(places, public.clone()).routes())
         .route("/", any(root))
         .fallback(unrouted);

@@ -21,6 +21,7 @@ use cache_npm::NpmConfig;
 use cache_oci::OciConfig;
 use cache_proxy::{ProxyConfig, Target};
 use cache_pypi::PypiConfig;
+use cache_reapi::ReapiConfig;
 use cache_upstream::UpstreamConfig;
 use serde::{Deserialize, Serialize};
 
@@ -80,6 +81,9 @@ pub struct Config {
     /// Python's package indexes.
     #[serde(default)]
     pub pypi: PypiConfig,
+    /// The Remote Execution API's caches.
+    #[serde(default)]
+    pub reapi: ReapiConfig,
     /// What a forward proxy may be used for.
     #[serde(default)]
     pub proxy: ProxyConfig,

@@ -26,6 +26,7 @@ mod admin;
 mod compose;
 mod descriptors;
 mod greeting;
+mod grpc;
 mod listen;
 mod reload;
 mod server;

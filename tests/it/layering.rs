@@ -27,6 +27,7 @@ fn may_use(package: &str) -> Option<&'static [&'static str]> {
             "cache-file",
             "cache-npm",
             "cache-oci",
+            "cache-proto",
             "cache-proxy",
             "cache-pypi",
             "cache-reapi",

@@ -2,9 +2,12 @@
 //! killed and started again, a registry client that knows what was acknowledged,
 //! and client roots with real Docker in them.
 
+pub mod bazel;
+pub mod cpp;
 pub mod mount;
 pub mod outcomes;
 pub mod project;
+pub mod recc;
 pub mod registry;
 pub mod root;
 pub mod server;
@@ -13,9 +16,12 @@ pub mod strace;
 pub mod tool;
 
 pub use self::{
+    bazel::{Bazel, Processes},
+    cpp::CppProject,
     mount::Mount,
     outcomes::Outcomes,
     project::{Build, Built, Packages, Project},
+    recc::Recc,
     registry::{Image, Refused, Registry},
     root::Root,
     server::TestServer,

@@ -4,7 +4,7 @@ use std::ops::Sub;
 
 use crate::TestServer;
 
-/// Requests of the registry so far, by outcome.
+/// Requests of a protocol so far, by outcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Outcomes {
     /// Content that was there.
@@ -24,12 +24,19 @@ pub struct Outcomes {
 }
 
 impl Outcomes {
-    /// Until now.
+    /// Of the registry, until now.
     #[must_use]
     pub fn of(server: &TestServer) -> Self {
+        Self::labelled(server, &["protocol=\"oci\""])
+    }
+
+    /// Of requests with all of these labels, as `protocol="reapi"`, until now.
+    #[must_use]
+    pub fn labelled(server: &TestServer, labels: &[&str]) -> Self {
         let count = |outcome: &str| {
-            let label = format!("outcome=\"{outcome}\"");
-            server.metric("cachalot_requests_total", &["protocol=\"oci\"", &label]) as u64
+            let outcome = format!("outcome=\"{outcome}\"");
+            let labels = [labels, &[outcome.as_str()]].concat();
+            server.metric("cachalot_requests_total", &labels) as u64
         };
         let absent = count("probe_absent");
         Self {

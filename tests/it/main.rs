@@ -23,6 +23,7 @@ mod oracle;
 mod packages;
 mod power_cut;
 mod publish_path;
+mod remote_cache;
 mod scale;
 mod sea;
 

@@ -5,6 +5,7 @@ mod batches;
 mod names;
 mod reading;
 mod rights;
+mod sessions;
 mod trees;
 mod writing;
 

@@ -52,11 +52,24 @@ impl Write {
         let lock = async { Ok::<_, Infallible>(session.lock().await) };
         let otherwise = "another call is at work on this upload";
         let progress = self.reapi.patiently(lock, otherwise).await?;
+        if let Progress::Spent = *progress {
+            // The call before this one came to its end while we waited.
+            return self.ended().await;
+        }
         let written = self.take(&session, &mut turn, progress, first).await;
         if is_final(&written) {
             self.reapi.sessions().end(&session);
         }
         written.map(|it| signed(it.held))
+    }
+
+    /// What to say of an upload that another call ended.
+    async fn ended(&self) -> Result<i64> {
+        let resource = &self.key.name.resource;
+        if self.reapi.has(&resource.blob).await? {
+            return Ok(whole(resource));
+        }
+        Err(ReapiError::Unavailable("the upload failed: begin anew"))
     }
 
     async fn take(

@@ -1,8 +1,6 @@
 //! `ByteStream.Write` and `QueryWriteStatus`.
 
-use std::time::Duration;
-
-use cache_core::{ManualClock, Size};
+use cache_core::Size;
 use cache_proto::google::bytestream::{QueryWriteStatusRequest, WriteRequest};
 use futures::{Stream, StreamExt, stream};
 use tokio::sync::mpsc;
@@ -10,15 +8,15 @@ use uuid::Uuid;
 
 use super::*;
 
-const ID: u128 = 0x4b9f_4f0e_6f4e_4c37_8b6e_2d4a_7c1a_9e11;
+pub(super) const ID: u128 = 0x4b9f_4f0e_6f4e_4c37_8b6e_2d4a_7c1a_9e11;
 
-fn upload(id: u128, form: &str, blob: &Sample) -> String {
+pub(super) fn upload(id: u128, form: &str, blob: &Sample) -> String {
     let id = Uuid::from_u128(id);
     format!("team/uploads/{id}/{form}/{}/name.o", blob.path())
 }
 
 /// The messages of `bytes` from `offset` on, the last of which finishes.
-fn messages(name: &str, bytes: &[u8], offset: usize, finish: bool) -> Vec<WriteRequest> {
+pub(super) fn messages(name: &str, bytes: &[u8], offset: usize, finish: bool) -> Vec<WriteRequest> {
     let mut at = offset;
     let mut all = Vec::new();
     let parts: Vec<_> = bytes[offset..].chunks(100_000).collect();
@@ -39,12 +37,12 @@ fn messages(name: &str, bytes: &[u8], offset: usize, finish: bool) -> Vec<WriteR
     all
 }
 
-async fn write(server: &Server, all: Vec<WriteRequest>) -> Result<i64, Status> {
+pub(super) async fn write(server: &Server, all: Vec<WriteRequest>) -> Result<i64, Status> {
     let answer = server.bytes().write(stream::iter(all)).await?;
     Ok(answer.into_inner().committed_size)
 }
 
-async fn status(server: &Server, name: &str) -> (i64, bool) {
+pub(super) async fn status(server: &Server, name: &str) -> (i64, bool) {
     let request = QueryWriteStatusRequest {
         resource_name: name.to_owned(),
     };
@@ -54,7 +52,7 @@ async fn status(server: &Server, name: &str) -> (i64, bool) {
 }
 
 /// A stream that says `first` and then nothing until it is dropped or told more.
-fn open(
+pub(super) fn open(
     first: Vec<WriteRequest>,
 ) -> (mpsc::Sender<WriteRequest>, impl Stream<Item = WriteRequest>) {
     let (sender, receiver) = mpsc::channel(8);
@@ -261,153 +259,6 @@ async fn compressed_uploads_that_lie_are_refused_early() {
 }
 
 #[tokio::test]
-async fn who_comes_back_takes_the_upload_over_from_a_connection_that_hangs() {
-    let server = Server::new();
-    let blob = noise(300_000);
-    let name = upload(ID, "blobs", &blob);
-    let (sender, hanging) = open(messages(&name, &blob.bytes[..100_000], 0, false));
-    let mut client = server.bytes();
-    let first = tokio::spawn(async move { client.write(hanging).await });
-    while status(&server, &name).await.0 < 100_000 {
-        tokio::task::yield_now().await;
-    }
-    let rest = messages(&name, &blob.bytes, 100_000, true);
-    assert_eq!(write(&server, rest).await.unwrap(), 300_000);
-    assert_eq!(code(first.await.unwrap()), Code::Aborted);
-    drop(sender);
-}
-
-#[tokio::test]
-async fn nobody_goes_on_with_anothers_upload() {
-    let memory = Memory::default();
-    let cache = Cache::new(Arc::new(memory.clone()), Arc::new(memory.clone()));
-    let reapi = Reapi::new(cache, ReapiConfig::default());
-    let of = |name: &str| {
-        let who = Principal {
-            name: name.to_owned(),
-            ..Principal::anyone()
-        };
-        Server::over(
-            memory.clone(),
-            reapi.clone(),
-            Identity::Known(Arc::new(who)),
-        )
-    };
-    let (one, other) = (of("one"), of("other"));
-    let blob = noise(200_000);
-    let name = upload(ID, "blobs", &blob);
-    write(&one, messages(&name, &blob.bytes[..100_000], 0, false))
-        .await
-        .unwrap();
-    assert_eq!(status(&one, &name).await, (100_000, false));
-    assert_eq!(status(&other, &name).await, (0, false));
-    let rest = messages(&name, &blob.bytes, 100_000, true);
-    assert_eq!(
-        code(write(&other, rest.clone()).await),
-        Code::InvalidArgument
-    );
-    assert_eq!(write(&one, rest).await.unwrap(), 200_000);
-}
-
-fn timed(config: ReapiConfig) -> (Server, Arc<ManualClock>) {
-    let memory = Memory::default();
-    let cache = Cache::new(Arc::new(memory.clone()), Arc::new(memory.clone()));
-    let clock = Arc::new(ManualClock::default());
-    let reapi = Reapi::with_clock(cache, config, Arc::clone(&clock) as _);
-    let anyone = Identity::Known(Arc::new(Principal::anyone()));
-    (Server::over(memory, reapi, anyone), clock)
-}
-
-#[tokio::test]
-async fn an_upload_is_kept_until_it_was_idle_for_too_long() {
-    let (server, clock) = timed(ReapiConfig {
-        upload_idle_seconds: 60,
-        ..ReapiConfig::default()
-    });
-    let blob = noise(200_000);
-    let name = upload(ID, "blobs", &blob);
-    write(&server, messages(&name, &blob.bytes[..100_000], 0, false))
-        .await
-        .unwrap();
-    clock.advance(Duration::from_secs(60));
-    assert_eq!(status(&server, &name).await, (100_000, false));
-    clock.advance(Duration::from_secs(61));
-    assert_eq!(status(&server, &name).await, (0, false));
-}
-
-#[tokio::test]
-async fn of_too_many_uploads_the_one_that_was_left_the_longest_goes() {
-    let (server, clock) = timed(ReapiConfig {
-        upload_sessions: 3,
-        zstd_streams: 1,
-        ..ReapiConfig::default()
-    });
-    let blob = noise(200_000);
-    let begin = async |id, form| {
-        let name = upload(id, form, &blob);
-        let half = messages(&name, &blob.bytes[..1000], 0, false);
-        let begun = write(&server, half).await;
-        clock.advance(Duration::from_secs(1));
-        begun.map(|_| name)
-    };
-    let mut names = Vec::new();
-    for id in 1..=4 {
-        names.push(begin(id, "blobs").await.unwrap());
-    }
-    assert_eq!(status(&server, &names[0]).await.0, 0);
-    assert_eq!(status(&server, &names[1]).await.0, 1000);
-    // One that is at work is never given up.
-    let (_sender, hanging) = open(messages(
-        &upload(9, "blobs", &blob),
-        &blob.bytes[..9],
-        0,
-        false,
-    ));
-    let mut client = server.bytes();
-    let at_work = tokio::spawn(async move { client.write(hanging).await });
-    let name = upload(9, "blobs", &blob);
-    while status(&server, &name).await.0 < 9 {
-        tokio::task::yield_now().await;
-    }
-    for id in 10..=14 {
-        begin(id, "blobs").await.unwrap();
-    }
-    assert_eq!(status(&server, &name).await.0, 9);
-    assert!(!at_work.is_finished());
-}
-
-#[tokio::test]
-async fn uploads_wait_for_a_slot_and_are_told_when_there_is_none() {
-    let server = Server::with(ReapiConfig {
-        upload_slots: 1,
-        upload_wait_seconds: 0,
-        ..ReapiConfig::default()
-    });
-    let blob = noise(200_000);
-    let name = upload(1, "blobs", &blob);
-    let (sender, hanging) = open(messages(&name, &blob.bytes[..1000], 0, false));
-    let mut client = server.bytes();
-    let first = tokio::spawn(async move { client.write(hanging).await });
-    while status(&server, &name).await.0 < 1000 {
-        tokio::task::yield_now().await;
-    }
-    let other = upload(2, "blobs", &blob);
-    let told = write(&server, messages(&other, &blob.bytes, 0, true)).await;
-    assert_eq!(code(told), Code::Unavailable);
-    drop(sender);
-    assert_eq!(
-        first.await.unwrap().unwrap().into_inner().committed_size,
-        1000
-    );
-    assert_eq!(
-        write(&server, messages(&other, &blob.bytes, 0, true))
-            .await
-            .unwrap(),
-        200_000
-    );
-}
-
-#[tokio::test]
 async fn a_blob_above_the_largest_is_refused_at_its_name() {
     let server = Server::with(ReapiConfig {
         blob: Some(Size(100)),
@@ -417,31 +268,4 @@ async fn a_blob_above_the_largest_is_refused_at_its_name() {
     let name = upload(ID, "blobs", &blob);
     let told = write(&server, messages(&name, &blob.bytes, 0, true)).await;
     assert_eq!(code(told), Code::InvalidArgument);
-}
-
-#[tokio::test]
-async fn compressed_uploads_beyond_the_bound_wait_and_those_left_give_way() {
-    let server = Server::with(ReapiConfig {
-        zstd_streams: 1,
-        upload_wait_seconds: 1,
-        ..ReapiConfig::default()
-    });
-    let blob = noise(200_000);
-    let frame = zstd::bulk::compress(&blob.bytes, 3).unwrap();
-    let name = |id| upload(id, "compressed-blobs/zstd", &blob);
-    let (sender, hanging) = open(messages(&name(1), &frame[..1000], 0, false));
-    let mut client = server.bytes();
-    let first = tokio::spawn(async move { client.write(hanging).await });
-    while status(&server, &name(1)).await.0 < 1000 {
-        tokio::task::yield_now().await;
-    }
-    let all = || messages(&name(2), &frame, 0, true);
-    assert_eq!(code(write(&server, all()).await), Code::Unavailable);
-    // Whoever comes back for the hanging one waits for nothing of its own.
-    let more = messages(&name(1), &frame[..2000], 1000, false);
-    assert_eq!(write(&server, more).await.unwrap(), 2000);
-    assert_eq!(code(first.await.unwrap()), Code::Aborted);
-    drop(sender);
-    assert_eq!(write(&server, all()).await.unwrap(), frame.len() as i64);
-    assert!(server.has(&blob).await);
 }

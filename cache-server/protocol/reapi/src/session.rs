@@ -87,6 +87,19 @@ impl Turn {
 }
 
 impl Session {
+    fn new(key: Key, clock: Arc<dyn Clock>) -> Self {
+        let session = Self {
+            key,
+            progress: Arc::new(AsyncMutex::new(Progress::Empty)),
+            held: AtomicU64::new(0),
+            touched: AtomicU64::new(0),
+            turns: watch::Sender::new(0),
+            clock,
+        };
+        session.touch();
+        session
+    }
+
     /// Bytes that need not be sent again.
     pub(crate) fn held(&self) -> u64 {
         self.held.load(Ordering::Acquire)
@@ -270,6 +283,22 @@ impl Sessions {
             return Ok(session);
         }
         let compressed = key.name.resource.form == Form::Zstd;
+        if !self.make_room(&mut table, compressed, &mut gone) {
+            return Err(ReapiError::Unavailable("too many uploads are open"));
+        }
+        let session = Arc::new(Session::new(key.clone(), Arc::clone(&self.clock)));
+        table.open.insert(key, Arc::clone(&session));
+        if !std::mem::replace(&mut table.has_reaper, true) {
+            tokio::spawn(reap_while_alive(Arc::downgrade(self)));
+        }
+        // Their writers are dropped when nobody waits for the table any more.
+        drop(table);
+        drop(gone);
+        Ok(session)
+    }
+
+    /// Makes room for one more; false if all that take it are at work.
+    fn make_room(&self, table: &mut Table, compressed: bool, gone: &mut Vec<Arc<Session>>) -> bool {
         let mut room = table.open.len() < self.most;
         if !room {
             let left = table.take_left(false);
@@ -281,26 +310,7 @@ impl Sessions {
             room = left.is_some();
             gone.extend(left);
         }
-        if !room {
-            return Err(ReapiError::Unavailable("too many uploads are open"));
-        }
-        let session = Arc::new(Session {
-            key: key.clone(),
-            progress: Arc::new(AsyncMutex::new(Progress::Empty)),
-            held: AtomicU64::new(0),
-            touched: AtomicU64::new(0),
-            turns: watch::Sender::new(0),
-            clock: Arc::clone(&self.clock),
-        });
-        session.touch();
-        table.open.insert(key, Arc::clone(&session));
-        if !std::mem::replace(&mut table.has_reaper, true) {
-            tokio::spawn(reap_while_alive(Arc::downgrade(self)));
-        }
-        // Their writers are dropped when nobody waits for the table any more.
-        drop(table);
-        drop(gone);
-        Ok(session)
+        room
     }
 
     /// An open upload.

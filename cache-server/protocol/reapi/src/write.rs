@@ -11,7 +11,7 @@ use crate::{
     capabilities::signed,
     error::{ReapiError, Result},
     reapi::Reapi,
-    resource_name::UploadName,
+    resource_name::{Form, UploadName},
     session::{Key, Progress, Session, Turn},
 };
 
@@ -38,17 +38,38 @@ impl Write {
         if self.reapi.has(&resource.blob).await? {
             return Ok(whole(resource));
         }
+        // Before any queue: a call that hangs on this upload has the place we would wait for.
+        if let Some(session) = self.reapi.sessions().find(&self.key) {
+            drop(session.turn());
+        }
+        let _place = match resource.form {
+            Form::Identity => None,
+            Form::Zstd => Some(self.reapi.decompression().await?),
+        };
+        let _slot = self.reapi.slot().await?;
         let session = self.reapi.sessions().open(self.key.clone())?;
         let mut turn = session.turn();
         let lock = async { Ok::<_, Infallible>(session.lock().await) };
         let otherwise = "another call is at work on this upload";
         let progress = self.reapi.patiently(lock, otherwise).await?;
-        let _slot = self.reapi.slot().await?;
+        if let Progress::Spent = *progress {
+            // The call before this one came to its end while we waited.
+            return self.ended().await;
+        }
         let written = self.take(&session, &mut turn, progress, first).await;
         if is_final(&written) {
             self.reapi.sessions().end(&session);
         }
         written.map(|it| signed(it.held))
+    }
+
+    /// What to say of an upload that another call ended.
+    async fn ended(&self) -> Result<i64> {
+        let resource = &self.key.name.resource;
+        if self.reapi.has(&resource.blob).await? {
+            return Ok(whole(resource));
+        }
+        Err(ReapiError::Unavailable("the upload failed: begin anew"))
     }
 
     async fn take(
@@ -75,7 +96,7 @@ impl Write {
                 biased;
                 () = turn.is_over() => return Err(ReapiError::Overtaken),
                 message = self.messages.message() => {
-                    message.map_err(|_| ReapiError::Interrupted)?
+                    message.map_err(ReapiError::Transport)?
                 }
             };
         }
@@ -112,7 +133,8 @@ struct Written {
 fn is_final(written: &Result<Written>) -> bool {
     match written {
         Ok(written) => written.is_whole,
-        Err(ReapiError::Overtaken | ReapiError::Interrupted | ReapiError::WriteOffset { .. }) => {
+        // The client may do better: what came before is kept.
+        Err(ReapiError::Overtaken | ReapiError::Transport(_) | ReapiError::WriteOffset { .. }) => {
             false
         }
         Err(_) => true,

@@ -33,7 +33,10 @@ pub(crate) struct Composition {
     pub router: Router,
     /// What readiness depends on.
     pub checks: Vec<Arc<dyn Check>>,
-    store: Disk,
+    /// Blobs and refs, as every protocol sees them.
+    pub cache: Cache,
+    /// Where they are.
+    pub store: Disk,
 }
 
 impl fmt::Debug for Composition {
@@ -80,10 +83,11 @@ impl Composition {
         })?;
         let blobs = Metered::new(store.clone(), registry).map_err(of("store"))?;
         let cache = Cache::new(Arc::new(blobs), Arc::new(store.clone()));
-        let router = protocols(config, public, cache, clock, registry)?;
+        let router = protocols(config, public, cache.clone(), clock, registry)?;
         Ok(Self {
             router,
             checks: vec![Arc::new(store.clone())],
+            cache,
             store,
         })
     }

@@ -37,6 +37,9 @@ pub(crate) enum CachalotError {
     /// The key leads elsewhere.
     #[error("the key is bound to something else")]
     Conflict,
+    /// Work of which there is one at a time.
+    #[error("a collection, a scrub or a check is at work already")]
+    Busy,
     /// The storage failed.
     #[error(transparent)]
     Store(#[from] Error),
@@ -69,7 +72,7 @@ impl CachalotError {
                 Refusal::Unauthenticated => Code::Unauthenticated,
                 Refusal::Forbidden => Code::PermissionDenied,
             },
-            Self::Missing { .. } => Code::FailedPrecondition,
+            Self::Missing { .. } | Self::Busy => Code::FailedPrecondition,
             Self::Conflict => Code::Aborted,
             Self::Store(error) => store_code(error),
         }

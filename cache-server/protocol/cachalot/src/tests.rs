@@ -1,9 +1,11 @@
 //! The services as a client sees them, over a cache in memory.
 
+mod administration;
 mod bad_trees;
 mod builds;
 mod refs;
 mod snapshots;
+mod statistics;
 
 use std::{
     sync::{Arc, Mutex},

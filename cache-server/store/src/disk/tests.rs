@@ -2,6 +2,7 @@
 
 mod damage;
 mod eviction;
+mod maintenance;
 mod restart;
 
 use std::{

@@ -337,7 +337,6 @@ impl Tree {
 
     fn link(&mut self, path: EntryPath<'_>, kind: EntryKind<'_>) -> Result<(), EntryError> {
         match kind {
-            EntryKind::Directory => Ok(()),
             EntryKind::File => {
                 self.files.insert(mark(path));
                 Ok(())
@@ -345,7 +344,7 @@ impl Tree {
             EntryKind::Symlink(b"") => Err(EntryError::EmptyLink),
             EntryKind::Symlink(says) if says.len() > MAX_PATH => Err(EntryError::Long),
             EntryKind::Symlink(says) if says.contains(&0) => Err(EntryError::Nul),
-            EntryKind::Symlink(_) => Ok(()),
+            EntryKind::Directory | EntryKind::Symlink(_) => Ok(()),
             EntryKind::Hardlink(to) => {
                 let is_file = self.files.contains(&mark(EntryPath::parse(to)?));
                 is_file.then_some(()).ok_or(EntryError::Hardlink)

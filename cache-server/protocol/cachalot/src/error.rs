@@ -52,6 +52,10 @@ fn listed(digests: &[Digest]) -> String {
 
 impl CachalotError {
     /// A field that is not as it must be.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "errors and texts are made for this call"
+    )]
     pub(crate) fn invalid(field: &'static str, reason: impl ToString) -> Self {
         let reason = reason.to_string();
         Self::Invalid { field, reason }

@@ -107,7 +107,7 @@ impl Statistics {
             last => last.min(1000) as usize,
         };
         let (requests, place) = self.recent.since(self.recent.place(last));
-        let first = stream::iter(parts(requests));
+        let first = stream::iter(parts(&requests));
         if !request.follow {
             return first.boxed();
         }
@@ -119,7 +119,7 @@ impl Statistics {
                 }
                 let (requests, next) = this.recent.since(place);
                 if !requests.is_empty() {
-                    return Some((stream::iter(parts(requests)), (this, next)));
+                    return Some((stream::iter(parts(&requests)), (this, next)));
                 }
             }
         });
@@ -127,7 +127,7 @@ impl Statistics {
     }
 }
 
-fn parts(requests: Vec<PastRequest>) -> Vec<RequestsResponse> {
+fn parts(requests: &[PastRequest]) -> Vec<RequestsResponse> {
     let part = |part: &[PastRequest]| RequestsResponse {
         requests: part.iter().map(told).collect(),
     };

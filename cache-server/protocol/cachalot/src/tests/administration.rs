@@ -1,15 +1,13 @@
 //! Administration: one thing at a time, told of while it goes on.
 
-use std::sync::{
-    Condvar,
-    atomic::{AtomicBool, Ordering},
-};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use cache_proto::cachalot::v1::{
     CheckRequest, CollectRequest, RepairRequest, ScrubRequest,
     administration_client::AdministrationClient,
 };
+use parking_lot::Condvar;
 use tokio::task;
 
 use super::*;
@@ -27,17 +25,15 @@ struct Slow {
 
 impl Slow {
     fn end(&self) {
-        *self.may_end.lock().unwrap() = true;
+        *self.may_end.lock() = true;
         self.changed.notify_all();
     }
 
     /// A while later, whether it may end.
     fn wait(&self) -> bool {
-        let may_end = self.may_end.lock().unwrap();
-        let (may_end, _) = self
-            .changed
-            .wait_timeout(may_end, Duration::from_millis(10))
-            .unwrap();
+        let mut may_end = self.may_end.lock();
+        self.changed
+            .wait_for(&mut may_end, Duration::from_millis(10));
         *may_end
     }
 }

@@ -210,7 +210,7 @@ async fn a_large_tree_is_listed_without_its_closure() {
         ..ListRefsRequest::default()
     };
     let listed = sea.snapshots().list(request).await.unwrap().into_inner();
-    assert_eq!(listed.refs, [bound.clone()]);
+    assert_eq!(listed.refs, std::slice::from_ref(&bound));
     assert_eq!(sea.snapshot("k").await, Some(bound));
     sea.lose(&absent("1234")).await;
     assert_eq!(sea.snapshot("k").await, None);

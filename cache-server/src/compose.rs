@@ -11,8 +11,9 @@ use axum::{
 use cache_apt::Apt;
 use cache_cachalot::Cachalot;
 use cache_cargo::Cargo;
-use cache_core::{BoxError, Cache, Clock};
+use cache_core::{BoxError, Cache, Clock, Outcome, Tier};
 use cache_file::Files;
+use cache_http::{Class, Op, Served};
 use cache_npm::Npm;
 use cache_oci::Oci;
 use cache_proxy::ForwardProxy;
@@ -35,7 +36,10 @@ pub(crate) struct Composition {
     pub router: Router,
     /// What readiness depends on.
     pub checks: Vec<Arc<dyn Check>>,
-    store: Disk,
+    /// Blobs and refs, as every protocol sees them.
+    pub cache: Cache,
+    /// Where they are.
+    pub store: Disk,
 }
 
 impl fmt::Debug for Composition {
@@ -82,10 +86,11 @@ impl Composition {
         })?;
         let blobs = Metered::new(store.clone(), registry).map_err(of("store"))?;
         let cache = Cache::new(Arc::new(blobs), Arc::new(store.clone()));
-        let router = protocols(config, public, cache, clock, registry)?;
+        let router = protocols(config, public, cache.clone(), clock, registry)?;
         Ok(Self {
             router,
             checks: vec![Arc::new(store.clone())],
+            cache,
             store,
         })
     }
@@ -177,10 +182,25 @@ async fn root(request: Request) -> Response {
     if client.to_ascii_lowercase().contains("apt") {
         return cache_apt::usage().await;
     }
-    unrouted().await.into_response()
+    unrouted(request).await
 }
 
 /// The answer to a path that belongs to no protocol.
-async fn unrouted() -> (StatusCode, &'static str) {
-    (StatusCode::NOT_FOUND, "no protocol has this path\n")
+async fn unrouted(request: Request) -> Response {
+    let kind = request.headers().get(header::CONTENT_TYPE);
+    if kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc")) {
+        // A client of gRPC reads no other answer: UNIMPLEMENTED.
+        let headers = [("content-type", "application/grpc"), ("grpc-status", "12")];
+        let mut response = headers.into_response();
+        Served {
+            protocol: "none",
+            class: Class::Other,
+            op: Op::Put,
+            outcome: Outcome::Error,
+            tier: Tier::None,
+        }
+        .mark(&mut response);
+        return response;
+    }
+    (StatusCode::NOT_FOUND, "no protocol has this path\n").into_response()
 }

@@ -95,6 +95,11 @@ impl Draining {
     pub fn begin(&self) {
         self.0.store(true, Ordering::Release);
     }
+
+    /// Whether it has.
+    pub fn has_begun(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
 }
 
 impl Check for Draining {
@@ -103,7 +108,7 @@ impl Check for Draining {
     }
 
     fn state(&self) -> CheckState {
-        if self.0.load(Ordering::Acquire) {
+        if self.has_begun() {
             return CheckState::Failed("the server is stopping".to_owned());
         }
         CheckState::Ok

@@ -3,6 +3,7 @@
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::Router;
+use cache_cachalot::{Administrator, Statistics};
 use cache_core::{Clock, SystemClock};
 use cache_http::{
     AuthError, Authenticated, AuthenticatedService, Authenticator, Measured, MeasuredService,
@@ -19,7 +20,9 @@ use crate::{
     descriptors,
     greeting::Greeting,
     health::{Draining, Readiness},
+    inside::Whole,
     listen::{ConnectionMetrics, Listener, Listening},
+    maintenance::Keeper,
     reload,
     tls::{self, Certificate, TlsError},
     transparent::Places,
@@ -101,6 +104,7 @@ impl Server {
         let registry = Registry::new();
         register_build_info(&registry)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+        let started = clock.wall();
         let authenticator = Authenticator::load(config.auth.clone(), Arc::clone(&clock))?;
         let authenticator = Arc::new(authenticator);
         let certificate = config.tls.clone().map(Certificate::load).transpose()?;
@@ -113,17 +117,31 @@ impl Server {
         let mut checks = composition.checks.clone();
         checks.push(Arc::clone(&draining) as _);
 
+        let (own, places) = (own_names(&public), Places::of(&config));
+        let why = Why::new(composition.router.clone(), measured.recent(), own, places);
+        let statistics = Statistics {
+            cache: composition.cache.clone(),
+            registry: registry.clone(),
+            recent: measured.recent(),
+            inside: Arc::new(Whole {
+                store: composition.store.clone(),
+                why: why.clone(),
+                draining: Arc::clone(&draining),
+            }),
+            started,
+        };
+        let router = composition.router.clone();
+        let router = router.merge(cache_cachalot::statistics(statistics));
         let data_listener = Listener {
-            app: layered(composition.router.clone(), &measured, &authenticator),
+            app: layered(router, &measured, &authenticator),
             tls: certificate.clone().map(tls::acceptor).transpose()?,
             limits: config.limits.clone(),
             metrics: ConnectionMetrics::register(&registry)?,
         };
-        let own = own_names(&public);
-        let places = Places::of(&config);
-        let why = Why::new(composition.router.clone(), measured.recent(), own, places);
-        let pages = admin::router(registry, Readiness::new(checks)).merge(why.routes());
-        let admin_listener = admin_listener(pages)?;
+        let keeper = Administrator::new(Arc::new(Keeper(composition.store.clone())));
+        let pages = admin::router(registry, Readiness::new(checks));
+        let pages = pages.merge(why.routes());
+        let admin_listener = admin_listener(pages.merge(cache_cachalot::administration(keeper)))?;
         tracing::info!(%data, %admin, "ready");
         Ok(Running {
             data,

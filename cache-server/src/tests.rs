@@ -5,6 +5,7 @@ mod bad_upstream;
 mod connections;
 mod drain;
 mod grpc;
+mod own_grpc;
 mod proxy;
 mod serving;
 mod tls;

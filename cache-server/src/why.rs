@@ -110,6 +110,41 @@ impl Why {
         let Ok(response) = response;
         (response, steps)
     }
+
+    /// What a request for `url` would find.
+    ///
+    /// # Errors
+    /// Why it is neither a path nor a URL.
+    async fn explain(&self, url: String, headers: &HeaderMap) -> Result<Explanation, String> {
+        let uri = self.local(&url)?;
+        let asked_by = self.recent.of(uri.path(), TOLD);
+        let (response, resources) = self.rehearse(uri, headers).await;
+        let served: Option<&Served> = response.extensions().get();
+        let package: Option<&Package> = response.extensions().get();
+        let location = response.headers().get(header::LOCATION);
+        Ok(Explanation {
+            url,
+            status: response.status().as_u16(),
+            location: location.and_then(|it| Some(it.to_str().ok()?.to_owned())),
+            protocol: served.map_or("none", |it| it.protocol),
+            class: served.map_or("other", |it| it.class.label()),
+            outcome: served.map_or("bypass", |it| it.outcome.label()),
+            tier: served.map_or("none", |it| it.tier.label()),
+            package: package.map(|it| it.name.to_string()),
+            version: package.and_then(|it| Some(it.version.as_ref()?.to_string())),
+            resources,
+            asked_by,
+        })
+    }
+
+    /// The same as JSON.
+    ///
+    /// # Errors
+    /// Why it is neither a path nor a URL.
+    pub(crate) async fn json(&self, url: &str) -> Result<String, String> {
+        let explanation = self.explain(url.to_owned(), &HeaderMap::new()).await?;
+        serde_json::to_string(&explanation).map_err(|error| error.to_string())
+    }
 }
 
 async fn why(
@@ -120,29 +155,8 @@ async fn why(
     let Ok(Query(Asked { url })) = asked else {
         return (StatusCode::BAD_REQUEST, "/why?url=<URL or path>\n").into_response();
     };
-    let uri = match why.local(&url) {
-        Ok(uri) => uri,
-        Err(error) => {
-            return (StatusCode::BAD_REQUEST, format!("{url}: {error}\n")).into_response();
-        }
-    };
-    let asked_by = why.recent.of(uri.path(), TOLD);
-    let (response, resources) = why.rehearse(uri, &headers).await;
-    let served: Option<&Served> = response.extensions().get();
-    let package: Option<&Package> = response.extensions().get();
-    let location = response.headers().get(header::LOCATION);
-    Json(Explanation {
-        url,
-        status: response.status().as_u16(),
-        location: location.and_then(|it| Some(it.to_str().ok()?.to_owned())),
-        protocol: served.map_or("none", |it| it.protocol),
-        class: served.map_or("other", |it| it.class.label()),
-        outcome: served.map_or("bypass", |it| it.outcome.label()),
-        tier: served.map_or("none", |it| it.tier.label()),
-        package: package.map(|it| it.name.to_string()),
-        version: package.and_then(|it| Some(it.version.as_ref()?.to_string())),
-        resources,
-        asked_by,
-    })
-    .into_response()
+    match why.explain(url.clone(), &headers).await {
+        Ok(explanation) => Json(explanation).into_response(),
+        Err(error) => (StatusCode::BAD_REQUEST, format!("{url}: {error}\n")).into_response(),
+    }
 }

@@ -1,35 +1,43 @@
 //! Directory trees as rows of entries: the rules that whoever writes, serves or
 //! restores one holds them to. Pure, and without a wire format.
+//!
+//! The order of paths is that of a walk: part by part, as if `/` came before every other
+//! byte.
 
-use std::{
-    cmp::Ordering,
-    collections::{HashMap, hash_map},
-};
+use std::{cmp::Ordering, collections::HashSet};
 
 /// A path is at most this long: Linux's `PATH_MAX`, whose last byte is the NUL.
 pub const MAX_PATH: usize = 4095;
 /// A part of it is at most this long: `NAME_MAX` of every common file system.
 pub const MAX_PART: usize = 255;
+/// Deeper trees are mistakes or attacks.
+pub const MAX_DEPTH: usize = 512;
 /// A file of at most this many bytes may stand in its entry.
 pub const MAX_INLINE: usize = 1024;
+/// A chunk of a file has at most this many bytes, so that a batch of any server takes it.
+pub const MAX_CHUNK: u64 = 2 << 20;
 /// Permission bits with setuid, setgid and sticky.
 pub const MAX_MODE: u32 = 0o7777;
+/// Seconds since the epoch, either way: some 35,000 years.
+pub const MAX_SECONDS: u64 = 1 << 40;
+/// A segment of a tree has at most this many entries.
+pub const MAX_SEGMENT_ENTRIES: u64 = 65_536;
 
 /// Why an entry cannot be part of a tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EntryError {
-    /// Only a directory, the root, has the empty path.
-    #[error("the empty path is the root's, which is a directory")]
-    Root,
+    /// The empty path is the topmost directory's.
+    #[error("the empty path is that of the topmost directory")]
+    Top,
     /// The path begins with a slash.
     #[error("the path is absolute")]
     Absolute,
-    /// The path, or a link's, is longer than [`MAX_PATH`].
-    #[error("the path is longer than {MAX_PATH} bytes")]
+    /// Longer than [`MAX_PATH`], a part longer than [`MAX_PART`], or deeper than
+    /// [`MAX_DEPTH`].
+    #[error(
+        "the path has more than {MAX_PATH} bytes, {MAX_PART} bytes a part or {MAX_DEPTH} parts"
+    )]
     Long,
-    /// A part of the path is longer than [`MAX_PART`].
-    #[error("a part of the path is longer than {MAX_PART} bytes")]
-    LongPart,
     /// Two slashes in a row, or one at the end.
     #[error("the path has an empty part")]
     EmptyPart,
@@ -39,33 +47,42 @@ pub enum EntryError {
     /// A NUL byte.
     #[error("the path has a NUL")]
     Nul,
-    /// The path is that of the entry before, or sorts before it.
-    #[error("the path does not come behind the one before it in byte order")]
+    /// The path of the entry before.
+    #[error("the path comes twice")]
+    Twice,
+    /// The path sorts before that of the entry before.
+    #[error("the path is out of order")]
     Order,
     /// No entry is its parent.
     #[error("the directory that it is in does not come before it")]
     Orphan,
-    /// Its parent is a file or a link.
+    /// What it is in is a file or a link.
     #[error("what it is in is no directory")]
     BelowFile,
+    /// Neither below a root nor a directory above one.
+    #[error("it is outside of what was saved")]
+    Outside,
+    /// No roots, or roots that are out of order or below each other.
+    #[error("the roots are none, or not in order and apart")]
+    Roots,
     /// A symbolic link that says nothing.
     #[error("the symbolic link says nothing")]
     EmptyLink,
-    /// A hard link to what is not there yet.
-    #[error("the hard link leads to no earlier entry")]
-    LinkToNothing,
-    /// A hard link to a directory or a link.
-    #[error("the hard link leads to what is no file")]
-    LinkToOther,
+    /// A hard link to what is no earlier file.
+    #[error("the hard link leads to no earlier file")]
+    Hardlink,
     /// More entries than the reader takes.
     #[error("more than {0} entries")]
     TooMany(u64),
     /// The mode has bits beyond [`MAX_MODE`].
     #[error("the mode has more than permission bits")]
     Mode,
-    /// A second has fewer nanoseconds.
-    #[error("the time has a billion nanoseconds or more")]
-    Nanos,
+    /// A user or a group that the system reads as "leave it" (`chown(2)`).
+    #[error("no user or group has this number")]
+    Owner,
+    /// A time that no file has.
+    #[error("the modification time is out of range")]
+    Time,
     /// The file's content in place is longer than [`MAX_INLINE`].
     #[error("the content in place is longer than {MAX_INLINE} bytes")]
     Inline,
@@ -80,9 +97,9 @@ pub enum EntryError {
         /// What its content adds up to.
         actual: u64,
     },
-    /// A chunk without bytes.
-    #[error("a chunk is empty")]
-    EmptyChunk,
+    /// A chunk without bytes, or longer than [`MAX_CHUNK`].
+    #[error("a chunk has not 1 to {MAX_CHUNK} bytes")]
+    Chunk,
 }
 
 /// What an entry is, as far as others depend on it.
@@ -98,28 +115,28 @@ pub enum EntryKind<'a> {
     Hardlink(&'a [u8]),
 }
 
-/// A relative path below a tree's root. Orders by its bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// A relative path in a tree; empty for the topmost directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct EntryPath<'a>(&'a [u8]);
 
 impl<'a> EntryPath<'a> {
-    /// Takes a path that leads nowhere but below the root.
+    /// Takes a path that leads nowhere but into the tree.
     ///
     /// # Errors
-    /// [`EntryError`] says what is wrong with it; the empty path is [`EntryError::Root`].
+    /// [`EntryError`] says what is wrong with it.
     pub fn parse(path: &'a [u8]) -> Result<Self, EntryError> {
         match path.first() {
-            None => return Err(EntryError::Root),
+            None => return Ok(Self(path)),
             Some(b'/') => return Err(EntryError::Absolute),
             Some(_) if path.len() > MAX_PATH => return Err(EntryError::Long),
             Some(_) if path.contains(&0) => return Err(EntryError::Nul),
             Some(_) => {}
         }
-        for part in path.split(|byte| *byte == b'/') {
+        for (depth, part) in path.split(|byte| *byte == b'/').enumerate() {
             match part {
                 b"" => return Err(EntryError::EmptyPart),
                 b"." | b".." => return Err(EntryError::Dots),
-                _ if part.len() > MAX_PART => return Err(EntryError::LongPart),
+                _ if part.len() > MAX_PART || depth == MAX_DEPTH => return Err(EntryError::Long),
                 _ => {}
             }
         }
@@ -132,22 +149,46 @@ impl<'a> EntryPath<'a> {
         self.0
     }
 
-    /// The directory that it is in; `None` directly below the root.
+    /// The directory that it is in; `None` for the topmost.
     #[must_use]
     pub fn parent(self) -> Option<Self> {
-        let slash = self.0.iter().rposition(|byte| *byte == b'/')?;
-        Some(Self(&self.0[..slash]))
+        match self.0.iter().rposition(|byte| *byte == b'/') {
+            Some(slash) => Some(Self(&self.0[..slash])),
+            None if self.0.is_empty() => None,
+            None => Some(Self(b"")),
+        }
+    }
+
+    /// Whether `other` is this or below it.
+    #[must_use]
+    pub fn contains(self, other: EntryPath<'_>) -> bool {
+        let rest = other.0.strip_prefix(self.0);
+        self.0.is_empty() || rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))
+    }
+}
+
+impl Ord for EntryPath<'_> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        // No path has a NUL, so it can stand for the slash.
+        let order = |byte: &u8| if *byte == b'/' { 0 } else { *byte };
+        self.0.iter().map(order).cmp(other.0.iter().map(order))
+    }
+}
+
+impl PartialOrd for EntryPath<'_> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 
 /// Checks the entries of one tree against each other, in their order.
 ///
-/// Remembers 17 bytes an entry, not its path.
+/// Remembers 16 bytes a file, which a hard link may lead to, and one path.
 ///
 /// ```
 /// use cache_core::snapshot::{EntryError, EntryKind, Tree};
 ///
-/// let mut tree = Tree::new(1000);
+/// let mut tree = Tree::new(1000, [&b"src"[..]])?;
 /// tree.add(b"src", EntryKind::Directory)?;
 /// tree.add(b"src/lib.rs", EntryKind::File)?;
 /// let below = tree.add(b"src/lib.rs/whale", EntryKind::File);
@@ -158,33 +199,61 @@ impl<'a> EntryPath<'a> {
 pub struct Tree {
     most: u64,
     added: u64,
+    /// What was saved, in order.
+    roots: Vec<Box<[u8]>>,
+    /// How many of them came.
+    listed: usize,
     last: Vec<u8>,
-    seen: HashMap<[u8; 16], Seen>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Seen {
-    File,
-    Directory,
-    Link,
+    last_is_directory: bool,
+    /// The directories that were listed above and at the last path: their lengths in it.
+    above: Vec<usize>,
+    files: HashSet<[u8; 16]>,
 }
 
 impl Tree {
-    /// A tree of at most `most` entries.
-    #[must_use]
-    pub fn new(most: u64) -> Self {
-        Self {
+    /// A tree of at most `most` entries, each below one of `roots` or above one.
+    ///
+    /// # Errors
+    /// [`EntryError`] if a root is no path, or they are none, out of order, or below
+    /// each other.
+    pub fn new<'a>(
+        most: u64,
+        roots: impl IntoIterator<Item = &'a [u8]>,
+    ) -> Result<Self, EntryError> {
+        let mut paths: Vec<Box<[u8]>> = Vec::new();
+        for root in roots {
+            let root = EntryPath::parse(root)?;
+            let before = paths.last().map(|last| EntryPath(last));
+            if before.is_some_and(|before| before >= root || before.contains(root)) {
+                return Err(EntryError::Roots);
+            }
+            paths.push(root.0.into());
+        }
+        if paths.is_empty() {
+            return Err(EntryError::Roots);
+        }
+        Ok(Self {
             most,
             added: 0,
+            roots: paths,
+            listed: 0,
             last: Vec::new(),
-            seen: HashMap::new(),
-        }
+            last_is_directory: false,
+            above: Vec::new(),
+            files: HashSet::new(),
+        })
     }
 
     /// Entries so far.
     #[must_use]
     pub const fn entries(&self) -> u64 {
         self.added
+    }
+
+    /// Whether every root has come.
+    #[must_use]
+    pub const fn has_its_roots(&self) -> bool {
+        self.listed == self.roots.len()
     }
 
     /// Takes the next entry.
@@ -195,79 +264,120 @@ impl Tree {
         if self.added == self.most {
             return Err(EntryError::TooMany(self.most));
         }
-        let seen = self.judge(kind)?;
-        if path.is_empty() {
-            // The first, since every other path sorts behind it.
-            if seen != Seen::Directory || self.added > 0 {
-                return Err(EntryError::Root);
-            }
-        } else {
-            self.place(EntryPath::parse(path)?)?;
+        let path = EntryPath::parse(path)?;
+        let is_directory = kind == EntryKind::Directory;
+        if path.0.is_empty() && !is_directory {
+            return Err(EntryError::Top);
         }
-        match self.seen.entry(mark(path)) {
-            hash_map::Entry::Occupied(_) => return Err(EntryError::Order),
-            hash_map::Entry::Vacant(vacant) => vacant.insert(seen),
-        };
+        self.follow(path)?;
+        self.place(path)?;
+        self.root(path, is_directory)?;
+        self.link(path, kind)?;
         self.added += 1;
         self.last.clear();
-        self.last.extend_from_slice(path);
+        self.last.extend_from_slice(path.0);
+        self.last_is_directory = is_directory;
+        if is_directory {
+            self.above.push(path.0.len());
+        }
         Ok(())
     }
 
-    /// Checks what an entry says of itself.
-    fn judge(&self, kind: EntryKind<'_>) -> Result<Seen, EntryError> {
-        match kind {
-            EntryKind::File => Ok(Seen::File),
-            EntryKind::Directory => Ok(Seen::Directory),
-            EntryKind::Symlink(b"") => Err(EntryError::EmptyLink),
-            EntryKind::Symlink(says) if says.len() > MAX_PATH => Err(EntryError::Long),
-            EntryKind::Symlink(says) if says.contains(&0) => Err(EntryError::Nul),
-            EntryKind::Symlink(_) => Ok(Seen::Link),
-            EntryKind::Hardlink(to) => {
-                let to = EntryPath::parse(to)?;
-                match self.seen.get(&mark(to.0)) {
-                    Some(Seen::File) => Ok(Seen::File),
-                    Some(Seen::Directory | Seen::Link) => Err(EntryError::LinkToOther),
-                    None => Err(EntryError::LinkToNothing),
-                }
+    /// Checks that an entry comes behind the one before.
+    fn follow(&self, path: EntryPath<'_>) -> Result<(), EntryError> {
+        if self.added == 0 {
+            return Ok(());
+        }
+        let last = EntryPath(&self.last);
+        match path.cmp(&last) {
+            Ordering::Less => Err(EntryError::Order),
+            Ordering::Equal => Err(EntryError::Twice),
+            Ordering::Greater if !self.last_is_directory && last.contains(path) => {
+                Err(EntryError::BelowFile)
             }
+            Ordering::Greater => Ok(()),
         }
     }
 
-    /// Checks where an entry is.
-    fn place(&self, path: EntryPath<'_>) -> Result<(), EntryError> {
-        if self.added > 0 && path.0.cmp(&self.last) != Ordering::Greater {
-            return Err(EntryError::Order);
+    /// Checks that the directory of an entry was listed. In the order of a walk it is
+    /// above the entry before, or that entry.
+    fn place(&mut self, path: EntryPath<'_>) -> Result<(), EntryError> {
+        let last = &self.last;
+        let is_above = |length: &usize| EntryPath(&last[..*length]).contains(path);
+        while self.above.last().is_some_and(|length| !is_above(length)) {
+            self.above.pop();
         }
         let Some(parent) = path.parent() else {
             return Ok(());
         };
-        match self.seen.get(&mark(parent.0)) {
-            Some(Seen::Directory) => Ok(()),
-            Some(Seen::File | Seen::Link) => Err(EntryError::BelowFile),
-            None => Err(EntryError::Orphan),
+        match self.above.last() {
+            Some(length) if last[..*length] == *parent.0 => Ok(()),
+            // The topmost need not be listed.
+            None if parent.0.is_empty() => Ok(()),
+            Some(_) | None => Err(EntryError::Orphan),
+        }
+    }
+
+    fn root(&mut self, path: EntryPath<'_>, is_directory: bool) -> Result<(), EntryError> {
+        // The last root that is not behind the path is the only one that can hold it.
+        let next = self.roots.partition_point(|root| EntryPath(root) <= path);
+        let before = next.checked_sub(1).map(|at| EntryPath(&self.roots[at]));
+        if let Some(root) = before.filter(|root| root.contains(path)) {
+            self.listed += usize::from(root == path);
+            return Ok(());
+        }
+        let next = self.roots.get(next).map(|root| EntryPath(root));
+        let leads_on = next.is_some_and(|root| path.contains(root));
+        if is_directory && leads_on && !path.0.is_empty() {
+            Ok(())
+        } else {
+            Err(EntryError::Outside)
+        }
+    }
+
+    fn link(&mut self, path: EntryPath<'_>, kind: EntryKind<'_>) -> Result<(), EntryError> {
+        match kind {
+            EntryKind::File => {
+                self.files.insert(mark(path));
+                Ok(())
+            }
+            EntryKind::Symlink(b"") => Err(EntryError::EmptyLink),
+            EntryKind::Symlink(says) if says.len() > MAX_PATH => Err(EntryError::Long),
+            EntryKind::Symlink(says) if says.contains(&0) => Err(EntryError::Nul),
+            EntryKind::Directory | EntryKind::Symlink(_) => Ok(()),
+            EntryKind::Hardlink(to) => {
+                let is_file = self.files.contains(&mark(EntryPath::parse(to)?));
+                is_file.then_some(()).ok_or(EntryError::Hardlink)
+            }
         }
     }
 }
 
 /// Half of a cryptographic hash stands for a path: nobody finds two that share it.
-fn mark(path: &[u8]) -> [u8; 16] {
-    let hash = blake3::hash(path);
+fn mark(path: EntryPath<'_>) -> [u8; 16] {
+    let hash = blake3::hash(path.0);
     let mut mark = [0; 16];
     mark.copy_from_slice(&hash.as_bytes()[..16]);
     mark
 }
 
-/// Checks what an entry says of its permissions and its time.
+/// Checks what an entry says of its permissions, its owner and its time.
 ///
 /// # Errors
-/// [`EntryError::Mode`], [`EntryError::Nanos`].
-pub const fn check_attributes(mode: u32, mtime_nanos: u32) -> Result<(), EntryError> {
+/// [`EntryError::Mode`], [`EntryError::Owner`], [`EntryError::Time`].
+pub const fn check_attributes(
+    mode: u32,
+    (user, group): (u32, u32),
+    (seconds, nanos): (i64, u32),
+) -> Result<(), EntryError> {
     if mode > MAX_MODE {
         return Err(EntryError::Mode);
     }
-    if mtime_nanos >= 1_000_000_000 {
-        return Err(EntryError::Nanos);
+    if user == u32::MAX || group == u32::MAX {
+        return Err(EntryError::Owner);
+    }
+    if seconds.unsigned_abs() > MAX_SECONDS || nanos >= 1_000_000_000 {
+        return Err(EntryError::Time);
     }
     Ok(())
 }
@@ -275,7 +385,7 @@ pub const fn check_attributes(mode: u32, mtime_nanos: u32) -> Result<(), EntryEr
 /// Checks that a file's content, in place or in chunks of these sizes, is as long as it.
 ///
 /// # Errors
-/// [`EntryError::Inline`], [`EntryError::TwoContents`], [`EntryError::EmptyChunk`],
+/// [`EntryError::Inline`], [`EntryError::TwoContents`], [`EntryError::Chunk`],
 /// [`EntryError::Size`].
 pub fn check_content(
     size: u64,
@@ -290,8 +400,8 @@ pub fn check_content(
         if inline > 0 {
             return Err(EntryError::TwoContents);
         }
-        if chunk == 0 {
-            return Err(EntryError::EmptyChunk);
+        if chunk == 0 || chunk > MAX_CHUNK {
+            return Err(EntryError::Chunk);
         }
         actual = actual.saturating_add(chunk);
     }
@@ -309,10 +419,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_leads_nowhere_but_below_the_root() {
+    fn a_path_leads_nowhere_but_into_the_tree() {
+        let deep = |parts| vec!["d"; parts].join("/").into_bytes();
         for (path, error) in [
-            (&b""[..], EntryError::Root),
-            (b"/", EntryError::Absolute),
+            (&b"/"[..], EntryError::Absolute),
             (b"/etc/passwd", EntryError::Absolute),
             (b"..", EntryError::Dots),
             (b"a/../b", EntryError::Dots),
@@ -321,86 +431,144 @@ mod tests {
             (b"a//b", EntryError::EmptyPart),
             (b"a/", EntryError::EmptyPart),
             (b"a\0b", EntryError::Nul),
-            (&[b'a'; 256], EntryError::LongPart),
+            (&[b'a'; 256], EntryError::Long),
             (&[b'a'; 4096], EntryError::Long),
+            (&deep(513), EntryError::Long),
         ] {
-            assert_eq!(
-                EntryPath::parse(path),
-                Err(error),
-                "{}",
-                path.escape_ascii()
-            );
+            let found = EntryPath::parse(path);
+            assert_eq!(found, Err(error), "{}", path.escape_ascii());
         }
-        for path in [&b"a"[..], b"a/b", b"...", b"a/.b", b"\xff/\n", &[b'a'; 255]] {
+        let deep = deep(512);
+        for path in [&b""[..], b"a", b"a/b", b"...", b"a/.b", b"\xff/\n", &deep] {
             assert!(EntryPath::parse(path).is_ok(), "{}", path.escape_ascii());
         }
     }
 
-    /// What the last of some entries comes to; the others are good.
-    fn last(entries: &[(&[u8], EntryKind<'_>)]) -> Result<(), EntryError> {
-        let mut tree = Tree::new(5);
+    #[test]
+    fn the_order_is_that_of_a_walk() {
+        let walk = ["", "a", "a/b", "a/b/c", "a-b", "a-b/c", "ab", "b"];
+        let paths = walk.map(|path| EntryPath::parse(path.as_bytes()).unwrap());
+        assert!(paths.is_sorted_by(|a, b| a < b));
+        let [_, a, a_b, .., ab, _] = paths;
+        assert!(a.contains(a_b) && a.contains(a) && !a.contains(ab) && !a_b.contains(a));
+    }
+
+    /// What the last of some entries of `roots` comes to; the others are good.
+    fn last(roots: &[&[u8]], entries: &[(&[u8], EntryKind<'_>)]) -> Result<Tree, EntryError> {
+        let mut tree = Tree::new(5, roots.iter().copied())?;
         let (last, before) = entries.split_last().unwrap();
         for (path, kind) in before {
             tree.add(path, *kind).unwrap();
         }
-        tree.add(last.0, last.1)
+        tree.add(last.0, last.1).map(|()| tree)
     }
 
     #[test]
     fn entries_fit_together() {
         use EntryKind::{Directory, File, Hardlink, Symlink};
-        let good: [&[(&[u8], EntryKind<'_>)]; 5] = [
-            &[(b"", Directory), (b"a", File)],
-            &[(b"a", Directory), (b"a-b", File), (b"a/b", File)],
-            &[(b"a", File), (b"b", Hardlink(b"a")), (b"c", Hardlink(b"b"))],
-            &[(b"a", Symlink(b"../../etc"))],
-            &[(b"a", Symlink(b"a"))],
+        let good: [(&[&[u8]], &[(&[u8], EntryKind<'_>)]); 6] = [
+            (&[b""], &[(b"", Directory), (b"a", File)]),
+            (
+                &[b"a", b"a-b"],
+                &[(b"a", Directory), (b"a/b", File), (b"a-b", File)],
+            ),
+            (
+                &[b"a", b"b", b"c"],
+                &[(b"a", File), (b"b", Hardlink(b"a")), (b"c", Hardlink(b"a"))],
+            ),
+            (&[b"a"], &[(b"a", Symlink(b"../../etc"))]),
+            (&[b"a/b"], &[(b"a", Directory), (b"a/b", File)]),
+            (
+                &[b"a/b/c", b"d"],
+                &[
+                    (b"a", Directory),
+                    (b"a/b", Directory),
+                    (b"a/b/c", File),
+                    (b"d", File),
+                ],
+            ),
         ];
-        for entries in good {
-            assert_eq!(last(entries), Ok(()), "{entries:?}");
+        for (roots, entries) in good {
+            assert!(last(roots, entries).unwrap().has_its_roots(), "{entries:?}");
         }
+        let short = last(&[b"a", b"b"], &[(b"a", File)]).unwrap();
+        assert!(!short.has_its_roots());
     }
 
     #[test]
     fn entries_that_do_not_fit_are_refused() {
         use EntryKind::{Directory, File, Hardlink, Symlink};
-        let bad: [(&[(&[u8], EntryKind<'_>)], EntryError); 17] = [
-            (&[(b"", File)], EntryError::Root),
-            (&[(b"a", File), (b"", Directory)], EntryError::Root),
-            (&[(b"", Directory), (b"", Directory)], EntryError::Root),
-            (&[(b"b", File), (b"a", File)], EntryError::Order),
-            (&[(b"a", File), (b"a", File)], EntryError::Order),
+        const TOP: (&[u8], EntryKind<'_>) = (b"", Directory);
+        let bad: [(&[(&[u8], EntryKind<'_>)], EntryError); 18] = [
+            (&[(b"", File)], EntryError::Top),
+            (&[(b"", Symlink(b"a"))], EntryError::Top),
+            (&[TOP, (b"a", File), TOP], EntryError::Order),
+            (&[TOP, TOP], EntryError::Twice),
+            (&[TOP, (b"b", File), (b"a", File)], EntryError::Order),
+            (&[TOP, (b"a-b", File), (b"a", File)], EntryError::Order),
+            (&[TOP, (b"a", File), (b"a", File)], EntryError::Twice),
             (&[(b"a/b", File)], EntryError::Orphan),
-            (&[(b"", Directory), (b"a/b", File)], EntryError::Orphan),
-            (&[(b"a", File), (b"a/b", File)], EntryError::BelowFile),
+            (&[TOP, (b"a/b", File)], EntryError::Orphan),
             (
-                &[(b"a", Symlink(b"/")), (b"a/b", File)],
+                &[TOP, (b"a", Directory), (b"a/b/c", File)],
+                EntryError::Orphan,
+            ),
+            (&[TOP, (b"a", File), (b"a/b", File)], EntryError::BelowFile),
+            (
+                &[TOP, (b"a", Symlink(b"/")), (b"a/b", File)],
                 EntryError::BelowFile,
             ),
-            (&[(b"a", Symlink(b""))], EntryError::EmptyLink),
-            (&[(b"a", Symlink(b"x\0"))], EntryError::Nul),
-            (&[(b"a", Hardlink(b"a"))], EntryError::LinkToNothing),
-            (&[(b"a", Hardlink(b"b"))], EntryError::LinkToNothing),
-            (&[(b"a", Hardlink(b"../b"))], EntryError::Dots),
-            (&[(b"a", Hardlink(b"/b"))], EntryError::Absolute),
+            (&[TOP, (b"a", Symlink(b""))], EntryError::EmptyLink),
+            (&[TOP, (b"a", Symlink(b"x\0"))], EntryError::Nul),
+            (&[TOP, (b"a", Hardlink(b"a"))], EntryError::Hardlink),
+            (&[TOP, (b"a", Hardlink(b"../b"))], EntryError::Dots),
             (
-                &[(b"a", Directory), (b"b", Hardlink(b"a"))],
-                EntryError::LinkToOther,
+                &[TOP, (b"a", Directory), (b"b", Hardlink(b"a"))],
+                EntryError::Hardlink,
             ),
             (
-                &[(b"a", Symlink(b"x")), (b"b", Hardlink(b"a"))],
-                EntryError::LinkToOther,
+                &[TOP, (b"a", Symlink(b"x")), (b"b", Hardlink(b"a"))],
+                EntryError::Hardlink,
             ),
         ];
         for (entries, error) in bad {
-            assert_eq!(last(entries), Err(error), "{entries:?}");
+            assert_eq!(last(&[b""], entries).err(), Some(error), "{entries:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_outside_of_the_roots() {
+        use EntryKind::{Directory, File};
+        let bad: [(&[&[u8]], &[(&[u8], EntryKind<'_>)], EntryError); 10] = [
+            (&[], &[(b"a", File)], EntryError::Roots),
+            (&[b"b", b"a"], &[(b"a", File)], EntryError::Roots),
+            (&[b"a", b"a"], &[(b"a", File)], EntryError::Roots),
+            (&[b"a", b"a/b"], &[(b"a", File)], EntryError::Roots),
+            (&[b"", b"a"], &[(b"a", File)], EntryError::Roots),
+            (&[b"../a"], &[(b"a", File)], EntryError::Dots),
+            (&[b"a"], &[(b"b", File)], EntryError::Outside),
+            (&[b"a"], &[(b"", Directory)], EntryError::Outside),
+            (
+                &[b"a/b"],
+                &[(b"a", Directory), (b"a/a", Directory)],
+                EntryError::Outside,
+            ),
+            (&[b"a/b"], &[(b"a", File)], EntryError::Outside),
+        ];
+        for (roots, entries, error) in bad {
+            assert_eq!(
+                last(roots, entries).err(),
+                Some(error),
+                "{roots:?} {entries:?}"
+            );
         }
     }
 
     #[test]
     fn there_are_only_so_many() {
         let entries = [b"a", b"b", b"c", b"d", b"e", b"f"].map(|path| (&path[..], EntryKind::File));
-        assert_eq!(last(&entries), Err(EntryError::TooMany(5)));
+        let roots = entries.map(|(path, _)| path);
+        assert_eq!(last(&roots, &entries).err(), Some(EntryError::TooMany(5)));
     }
 
     #[test]
@@ -409,18 +577,23 @@ mod tests {
         assert_eq!(check_content(5, 5, []), Ok(()));
         assert_eq!(check_content(5, 0, [2, 3]), Ok(()));
         assert_eq!(check_content(5, 5, [5]), Err(EntryError::TwoContents));
-        assert_eq!(check_content(5, 0, [5, 0]), Err(EntryError::EmptyChunk));
+        assert_eq!(check_content(5, 0, [5, 0]), Err(EntryError::Chunk));
         assert_eq!(check_content(2000, 2000, []), Err(EntryError::Inline));
         let short = EntryError::Size { size: 6, actual: 5 };
         assert_eq!(check_content(6, 0, [2, 3]), Err(short));
-        let (size, actual) = (1, u64::MAX);
-        let long = EntryError::Size { size, actual };
-        assert_eq!(check_content(1, 0, [u64::MAX, 2]), Err(long), "no overflow");
-        assert_eq!(check_attributes(0o10000, 0), Err(EntryError::Mode));
-        assert_eq!(
-            check_attributes(0o7777, 1_000_000_000),
-            Err(EntryError::Nanos)
-        );
+        for long in [MAX_CHUNK + 1, u64::MAX] {
+            assert_eq!(check_content(long, 0, [long]), Err(EntryError::Chunk));
+        }
+        let (mode, owner, time) = (MAX_MODE, (0, 0), (-1, 999_999_999));
+        assert_eq!(check_attributes(mode, owner, time), Ok(()));
+        let wrong = check_attributes(0o10000, owner, time);
+        assert_eq!(wrong, Err(EntryError::Mode));
+        let wrong = check_attributes(mode, (0, u32::MAX), time);
+        assert_eq!(wrong, Err(EntryError::Owner));
+        for time in [(0, 1_000_000_000), (i64::MIN, 0), ((1 << 40) + 1, 0)] {
+            let wrong = check_attributes(mode, owner, time);
+            assert_eq!(wrong, Err(EntryError::Time));
+        }
     }
 
     proptest! {
@@ -428,8 +601,10 @@ mod tests {
         fn what_is_taken_has_only_plain_parts(path in "[a./\0]{0,12}") {
             if let Ok(path) = EntryPath::parse(path.as_bytes()) {
                 let mut parts = path.as_bytes().split(|byte| *byte == b'/');
-                prop_assert!(parts.all(|part| !matches!(part, b"" | b"." | b"..")));
-                let is_below = path.parent().is_none_or(|parent| parent < path);
+                let is_top = path.as_bytes().is_empty();
+                prop_assert!(is_top || parts.all(|part| !matches!(part, b"" | b"." | b"..")));
+                let parent = path.parent();
+                let is_below = parent.is_none_or(|it| it < path && it.contains(path));
                 prop_assert!(is_below);
             }
         }

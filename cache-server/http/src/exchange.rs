@@ -12,7 +12,7 @@ use cache_core::{Outcome, Tier};
 use http::{Method, StatusCode, Uri, request, response};
 
 use crate::{
-    Class, Client, Identity, Op, PastRequest, Served,
+    Class, Client, Identity, Op, Package, PastRequest, RequestId, Served,
     access_log::{Asked, Line},
     measured::Shared,
 };
@@ -31,6 +31,8 @@ pub(crate) struct Exchange {
     uri: Uri,
     client: Client,
     identity: Option<Identity>,
+    id: Option<RequestId>,
+    package: Option<Package>,
     status: u16,
     served: Option<Served>,
     sent: u64,
@@ -54,6 +56,8 @@ impl Exchange {
             uri: request.uri.clone(),
             client: Client::of(&request.headers),
             identity: None,
+            id: None,
+            package: None,
             status: CLIENT_CLOSED,
             served: None,
             sent: 0,
@@ -69,6 +73,8 @@ impl Exchange {
         let served = judge(marked, &self.method, response.status);
         self.served = Some(served);
         self.identity = response.extensions.get().cloned();
+        self.id = RequestId::told(&response.headers);
+        self.package = response.extensions.get().cloned();
         if let Some(asked) = &mut self.asked {
             asked.answered(response);
         }
@@ -119,6 +125,13 @@ impl Drop for Exchange {
             identity: self.identity.take(),
             status: self.status,
             outcome: served.outcome,
+            id: self.id.take(),
+            duration: whole,
+            method: self.method.clone(),
+            protocol: served.protocol,
+            tier: served.tier,
+            sent: self.sent,
+            package: self.package.take(),
         });
         if let Some(asked) = self.asked.take() {
             self.shared.access_log.write(&Line {

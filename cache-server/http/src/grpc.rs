@@ -11,8 +11,8 @@ use http::{HeaderMap, HeaderName};
 
 use crate::{Class, Op, Served};
 
-/// The code of a call that failed before its first message stands in the headers, that
-/// of any other in the trailers (gRPC over HTTP/2, "Responses").
+/// The code of a call that failed before its first message stands in the headers (gRPC
+/// over HTTP/2, "Responses").
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
 /// The services of one protocol, whose every call ends in one [`Served`].
@@ -50,11 +50,6 @@ impl Grpc {
         }
         response
     }
-}
-
-/// Whether trailers tell that a call failed after it had begun to answer.
-pub(crate) fn has_failed(trailers: &HeaderMap) -> bool {
-    code(trailers).is_some_and(|code| code != 0)
 }
 
 fn code(headers: &HeaderMap) -> Option<u32> {
@@ -135,15 +130,5 @@ mod tests {
             (served.class, served.outcome),
             (Class::Immutable, Outcome::Hit)
         );
-    }
-
-    #[test]
-    fn trailers_tell_of_a_late_failure() {
-        let trailers = |code: &'static str| {
-            HeaderMap::from_iter([(GRPC_STATUS, http::HeaderValue::from_static(code))])
-        };
-        assert!(has_failed(&trailers("13")));
-        assert!(!has_failed(&trailers("0")));
-        assert!(!has_failed(&HeaderMap::new()));
     }
 }

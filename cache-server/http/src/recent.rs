@@ -1,21 +1,33 @@
 //! The last requests, for whoever wants to know who asked for something.
 
-use std::{collections::VecDeque, sync::Arc, time::SystemTime};
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
-use cache_core::Outcome;
+use cache_core::{Outcome, Tier};
+use http::Method;
 use parking_lot::Mutex;
 use serde::{Serialize, Serializer};
 
-use crate::{Client, Identity};
+use crate::{Client, Identity, Package, RequestId};
 
-/// As many are remembered: some hundred bytes each.
+/// As many are remembered: some 400 bytes each.
 const REMEMBERED: usize = 4096;
 /// No more of a path is kept.
 const LONGEST_PATH: usize = 512;
 
 /// The last few thousand requests. Clones share everything.
 #[derive(Clone, Debug, Default)]
-pub struct Recent(Arc<Mutex<VecDeque<PastRequest>>>);
+pub struct Recent(Arc<Mutex<Remembered>>);
+
+#[derive(Debug, Default)]
+struct Remembered {
+    last: VecDeque<PastRequest>,
+    /// Requests that were remembered since the start.
+    count: u64,
+}
 
 /// A request that has ended.
 #[derive(Clone, Debug, Serialize)]
@@ -36,6 +48,27 @@ pub struct PastRequest {
     /// What it came to.
     #[serde(serialize_with = "outcome")]
     pub outcome: Outcome,
+    /// Its id, if a layer gave it one.
+    #[serde(skip)]
+    pub id: Option<RequestId>,
+    /// From its head to the end of its response's body.
+    #[serde(skip)]
+    pub duration: Duration,
+    /// Its method.
+    #[serde(skip)]
+    pub method: Method,
+    /// The protocol's short name.
+    #[serde(skip)]
+    pub protocol: &'static str,
+    /// Where the bytes came from.
+    #[serde(skip)]
+    pub tier: Tier,
+    /// Bytes of the response's body that were sent.
+    #[serde(skip)]
+    pub sent: u64,
+    /// Which package it was about.
+    #[serde(skip)]
+    pub package: Option<Package>,
 }
 
 impl Recent {
@@ -44,17 +77,35 @@ impl Recent {
             return;
         }
         let mut all = self.0.lock();
-        if all.len() == REMEMBERED {
-            all.pop_front();
+        if all.last.len() == REMEMBERED {
+            all.last.pop_front();
         }
-        all.push_back(asked);
+        all.last.push_back(asked);
+        all.count += 1;
+    }
+
+    /// The place behind which the newest `limit` requests are.
+    #[must_use]
+    pub fn place(&self, limit: usize) -> u64 {
+        let all = self.0.lock();
+        all.count - limit.min(all.last.len()) as u64
+    }
+
+    /// The requests behind a place, the newest last, and the place behind these. What was
+    /// forgotten meanwhile is left out.
+    #[must_use]
+    pub fn since(&self, place: u64) -> (Vec<PastRequest>, u64) {
+        let all = self.0.lock();
+        let new = usize::try_from(all.count.saturating_sub(place)).unwrap_or(usize::MAX);
+        let known = all.last.len().saturating_sub(new);
+        (all.last.iter().skip(known).cloned().collect(), all.count)
     }
 
     /// The newest requests for a path, at most `limit`, the newest first.
     #[must_use]
     pub fn of(&self, path: &str, limit: usize) -> Vec<PastRequest> {
         let all = self.0.lock();
-        let matching = all.iter().rev().filter(|asked| &*asked.path == path);
+        let matching = all.last.iter().rev().filter(|asked| &*asked.path == path);
         matching.take(limit).cloned().collect()
     }
 }
@@ -97,7 +148,38 @@ mod tests {
             identity: None,
             status,
             outcome: Outcome::Hit,
+            id: None,
+            duration: Duration::ZERO,
+            method: Method::GET,
+            protocol: "sea",
+            tier: Tier::None,
+            sent: 0,
+            package: None,
         }
+    }
+
+    #[test]
+    fn whoever_follows_sees_each_request_once() {
+        let recent = Recent::default();
+        assert_eq!(recent.place(10), 0);
+        for status in [1, 2, 3] {
+            recent.remember(asked("/a", status));
+        }
+        let statuses = |all: &[PastRequest]| all.iter().map(|it| it.status).collect::<Vec<_>>();
+        let (first, place) = recent.since(recent.place(2));
+        assert_eq!(statuses(&first), [2, 3]);
+        assert_eq!(recent.since(place).0.len(), 0);
+        recent.remember(asked("/a", 4));
+        let (next, place) = recent.since(place);
+        assert_eq!(statuses(&next), [4]);
+        for _ in 0..2 * REMEMBERED {
+            recent.remember(asked("/a", 5));
+        }
+        assert_eq!(
+            recent.since(place).0.len(),
+            REMEMBERED,
+            "the rest is forgotten"
+        );
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use http::{HeaderName, HeaderValue, Request, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 use uuid::Uuid;
@@ -28,6 +28,11 @@ impl RequestId {
     #[must_use]
     pub fn as_str(&self) -> &str {
         self.0.to_str().unwrap_or_default()
+    }
+
+    /// What a client was told.
+    pub(crate) fn told(response: &HeaderMap) -> Option<Self> {
+        response.get(X_REQUEST_ID).cloned().map(Self)
     }
 
     fn of<B>(request: &Request<B>) -> Self {

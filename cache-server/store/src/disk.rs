@@ -5,6 +5,7 @@
 //! index first, durably, then the file. So the index is never ahead of the disk.
 
 mod buffers;
+mod check;
 mod checkpoint;
 mod config;
 mod content;
@@ -65,7 +66,9 @@ use self::{
     trust::Trust,
 };
 pub use self::{
+    check::Checked,
     config::{BlobDurability, DiskConfig, VerifyReads},
+    eviction::Collected,
     metrics::DiskMetrics,
     scrub::Scrubbed,
 };
@@ -135,6 +138,50 @@ impl Disk {
     pub async fn evict(&self) -> Result<()> {
         let state = Arc::clone(&self.0);
         blocking(move || state.evict(0)).await
+    }
+
+    /// Evicts what no lease holds until at most `target` bytes are stored; down to the low
+    /// watermark without one. A dry run says about how much that would be.
+    ///
+    /// # Errors
+    /// If the index cannot be written.
+    pub async fn collect(&self, target: Option<u64>, dry_run: bool) -> Result<Collected> {
+        let state = Arc::clone(&self.0);
+        blocking(move || state.collect(target, dry_run)).await
+    }
+
+    /// Reads everything stored against its seal, as fast as it can be read. Ends early
+    /// when `tell`, which is told after each blob, says so.
+    ///
+    /// # Errors
+    /// If the index cannot be read.
+    pub async fn scrub_all(
+        &self,
+        tell: impl FnMut(Scrubbed) -> bool + Send + 'static,
+    ) -> Result<Scrubbed> {
+        let state = Arc::clone(&self.0);
+        blocking(move || state.scrub_all(tell)).await
+    }
+
+    /// Compares refs, records and bytes; `repair` drops records without bytes and takes
+    /// in bytes without a record. Ends early when `tell`, which is told of each batch and
+    /// takes the findings, says so.
+    ///
+    /// # Errors
+    /// If the index or a folder cannot be read, or the index not be written.
+    pub async fn check(
+        &self,
+        repair: bool,
+        tell: impl FnMut(&mut Checked) -> bool + Send + 'static,
+    ) -> Result<Checked> {
+        let state = Arc::clone(&self.0);
+        blocking(move || state.check(repair, tell)).await
+    }
+
+    /// Number of blobs.
+    #[must_use]
+    pub fn blobs(&self) -> u64 {
+        self.0.index.blobs()
     }
 
     /// Copies the refs now.

@@ -7,5 +7,8 @@
 mod disk;
 mod metered;
 
-pub use disk::{BlobDurability, Disk, DiskConfig, DiskMetrics, Health, Scrubbed, VerifyReads};
+pub use disk::{
+    BlobDurability, Checked, Collected, Disk, DiskConfig, DiskMetrics, Health, Scrubbed,
+    VerifyReads,
+};
 pub use metered::Metered;

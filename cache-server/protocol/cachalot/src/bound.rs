@@ -73,6 +73,16 @@ impl Bound {
         &self.aside.meta
     }
 
+    /// Bytes of the target.
+    pub(crate) const fn size(&self) -> u64 {
+        self.aside.size
+    }
+
+    /// How many further blobs it needs.
+    pub(crate) const fn closure(&self) -> u64 {
+        self.aside.closure
+    }
+
     /// The blob that names its closure, if it is kept apart.
     pub(crate) fn list(&self) -> Option<&cache_core::Digest> {
         self.stored.closure.first().filter(|_| self.aside.apart)

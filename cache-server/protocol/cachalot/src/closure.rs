@@ -173,3 +173,27 @@ async fn are_here(cache: &Cache, hashes: &Bytes) -> cache_core::Result<bool> {
     let sizes = cache.blobs().lease(&digests).await?;
     Ok(rest.is_empty() && sizes.iter().all(Option::is_some))
 }
+
+/// Whether the blob `list` names a blob. Its hashes are in order, so that a few parts
+/// of it are read.
+pub(crate) async fn names_apart(
+    cache: &Cache,
+    list: &Digest,
+    wanted: &[u8; HASH],
+) -> cache_core::Result<bool> {
+    let Some(list) = cache.blobs().open(list).await? else {
+        return Ok(false);
+    };
+    let (mut low, mut high) = (0, list.size() / HASH as u64);
+    while low < high {
+        let middle = low.midpoint(high);
+        let at = middle * HASH as u64;
+        let parts: Vec<Bytes> = list.range(at..at + HASH as u64).try_collect().await?;
+        match parts.concat().as_slice().cmp(wanted.as_slice()) {
+            std::cmp::Ordering::Equal => return Ok(true),
+            std::cmp::Ordering::Less => low = middle + 1,
+            std::cmp::Ordering::Greater => high = middle,
+        }
+    }
+    Ok(false)
+}

@@ -32,7 +32,7 @@ impl Default for CachalotConfig {
         Self {
             message_bytes: Size(8 << 20),
             prefix_scan: 10_000,
-            snapshot_root_bytes: Size(2 << 20),
+            snapshot_root_bytes: Size(16 << 20),
             snapshot_segment_bytes: Size(16 << 20),
             snapshot_entries: 4_000_000,
             snapshot_blobs: 4_000_000,

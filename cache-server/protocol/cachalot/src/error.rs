@@ -37,6 +37,9 @@ pub(crate) enum CachalotError {
     /// The key leads elsewhere.
     #[error("the key is bound to something else")]
     Conflict,
+    /// Work of which there is one at a time.
+    #[error("a collection, a scrub or a check is at work already")]
+    Busy,
     /// The storage failed.
     #[error(transparent)]
     Store(#[from] Error),
@@ -49,6 +52,10 @@ fn listed(digests: &[Digest]) -> String {
 
 impl CachalotError {
     /// A field that is not as it must be.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "errors and texts are made for this call"
+    )]
     pub(crate) fn invalid(field: &'static str, reason: impl ToString) -> Self {
         let reason = reason.to_string();
         Self::Invalid { field, reason }
@@ -69,7 +76,7 @@ impl CachalotError {
                 Refusal::Unauthenticated => Code::Unauthenticated,
                 Refusal::Forbidden => Code::PermissionDenied,
             },
-            Self::Missing { .. } => Code::FailedPrecondition,
+            Self::Missing { .. } | Self::Busy => Code::FailedPrecondition,
             Self::Conflict => Code::Aborted,
             Self::Store(error) => store_code(error),
         }

@@ -1,6 +1,7 @@
 //! Cachalot's own gRPC services, `cachalot.v1`, over a [`Cache`](cache_core::Cache).
 //!
-//! [`router`] answers for refs, snapshots and build reports. Who asks is read from the
+//! [`router`] answers for refs, snapshots and build reports, [`statistics`] tells what the
+//! server did, [`administration`] is for those who keep it. Who asks is read from the
 //! [`Identity`](cache_http::Identity) in the request's extensions, and each response is
 //! marked with what it came to ([`Served`](cache_http::Served)).
 //!
@@ -37,6 +38,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod administration;
 mod blob;
 mod bound;
 mod build_metrics;
@@ -51,9 +53,19 @@ mod refs;
 mod resolve;
 mod serve;
 mod snapshots;
+mod statistics;
 mod tree;
+mod why;
 
 #[cfg(test)]
 mod tests;
 
-pub use self::{cachalot::Cachalot, config::CachalotConfig, serve::router};
+pub use self::{
+    administration::{Administrator, Maintenance, Tell, administration},
+    cachalot::Cachalot,
+    config::CachalotConfig,
+    serve::router,
+    statistics::{Inside, Statistics, statistics},
+};
+// What those who implement the traits here answer with.
+pub use cache_proto::cachalot::v1::{CheckProgress, CollectResponse, ScrubProgress, Storage};

@@ -56,6 +56,11 @@ impl Space {
         &self.0
     }
 
+    /// Whether refs of ours are in a namespace of the store.
+    pub(crate) fn is_stored(namespace: &Namespace) -> bool {
+        namespace.as_str().starts_with(STORED)
+    }
+
     /// Where its refs are.
     pub(crate) fn stored(&self) -> Namespace {
         let stored = format!("{STORED}{}", self.0);

@@ -1,14 +1,13 @@
 //! The services as a client sees them, over a cache in memory.
 
+mod administration;
 mod bad_trees;
 mod builds;
 mod refs;
 mod snapshots;
+mod statistics;
 
-use std::{
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Extension, Router,
@@ -26,6 +25,7 @@ use cache_proto::cachalot::v1::{
     Blob, Build, Candidate, ReportBuildRequest, ResolveRequest, builds_client::BuildsClient,
     refs_client::RefsClient, snapshots_client::SnapshotsClient,
 };
+use parking_lot::Mutex;
 use prometheus::Registry;
 use tonic::{Code, Status};
 
@@ -60,7 +60,7 @@ impl Sea {
                 async move {
                     let response = next.run(request).await;
                     let served = response.extensions().get::<Served>().copied();
-                    seen.lock().unwrap().extend(served);
+                    seen.lock().extend(served);
                     response
                 }
             }))
@@ -101,7 +101,7 @@ impl Sea {
 
     /// What the last call came to.
     fn last(&self) -> (Op, Outcome) {
-        let served = self.served.lock().unwrap();
+        let served = self.served.lock();
         let last = served.last().unwrap();
         assert_eq!(last.protocol, "cachalot");
         (last.op, last.outcome)

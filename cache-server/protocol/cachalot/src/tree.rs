@@ -4,7 +4,7 @@
 use bytes::{Buf, Bytes};
 use cache_core::{
     Error,
-    snapshot::{self, EntryError, EntryKind, Tree},
+    snapshot::{self, EntryError, EntryKind, MAX_SEGMENT_ENTRIES, Tree},
 };
 use cache_proto::cachalot::v1::{Blob, Entry, Segment, Snapshot, entry};
 use prost::Message;
@@ -18,6 +18,10 @@ const FORMAT: u32 = 1;
 const MAX_ENTRY: usize = 4 << 20;
 /// The key of the field `entries` (field 1, length-delimited).
 const ENTRIES: u8 = 0x0a;
+/// The key of the field `segments` (field 2, length-delimited).
+const SEGMENTS: usize = 0x12;
+/// A blob's hash, and the keys and lengths around it.
+const MIN_SEGMENT: usize = 36;
 /// As much of a path is told.
 const TOLD: usize = 200;
 
@@ -30,13 +34,16 @@ impl Cachalot {
     pub(crate) async fn blobs_of_tree(&self, root: Named) -> Result<Needs, CachalotError> {
         let limit = self.config().snapshot_root_bytes.0;
         let document = self.document("root", root, limit).await?;
+        check_root(&document).map_err(|reason| CachalotError::invalid("root", reason))?;
         let snapshot =
             Snapshot::decode(document).map_err(|error| CachalotError::invalid("root", error))?;
         let segments = self.segments(&snapshot).await?;
 
         let most = self.config();
+        let roots = snapshot.roots.iter().map(|root| &**root);
+        let tree = Tree::new(most.snapshot_entries.min(snapshot.entries), roots);
         let mut walk = Walk {
-            tree: Tree::new(most.snapshot_entries.min(snapshot.entries)),
+            tree: tree.map_err(|error| CachalotError::invalid("root", error))?,
             needs: Needs::new(most.snapshot_blobs),
             bytes: 0,
         };
@@ -129,9 +136,17 @@ impl Walk {
         mut document: Bytes,
         entries: u64,
     ) -> Result<Self, CachalotError> {
+        if entries > MAX_SEGMENT_ENTRIES {
+            let reason = format!("segment {place} has more than {MAX_SEGMENT_ENTRIES} entries");
+            return Err(CachalotError::invalid("segments", reason));
+        }
         let before = self.tree.entries();
         while document.has_remaining() {
             let number = self.tree.entries() - before;
+            if number == entries {
+                let reason = format!("segment {place} has more than its {entries} entries");
+                return Err(CachalotError::invalid("segments", reason));
+            }
             let entry = next(&mut document).map_err(|reason| {
                 let reason = format!("segment {place}, entry {number}: {reason}");
                 CachalotError::invalid("segments", reason)
@@ -151,7 +166,11 @@ impl Walk {
     }
 
     fn entry(&mut self, entry: &Entry) -> Result<(), Wrong> {
-        snapshot::check_attributes(entry.mode, entry.mtime_nanos)?;
+        let (owner, time) = (
+            (entry.uid, entry.gid),
+            (entry.mtime_seconds, entry.mtime_nanos),
+        );
+        snapshot::check_attributes(entry.mode, owner, time)?;
         let kind = match &entry.kind {
             None => return Err(Wrong::Kind),
             Some(entry::Kind::Directory(_)) => EntryKind::Directory,
@@ -178,6 +197,10 @@ impl Walk {
 
     /// Compares the counts, and gives every blob of the tree once.
     fn end(mut self, snapshot: &Snapshot, segments: Vec<Named>) -> Result<Needs, CachalotError> {
+        if !self.tree.has_its_roots() {
+            let reason = "a root is not among the entries";
+            return Err(CachalotError::invalid("root", reason));
+        }
         let (entries, bytes) = (self.tree.entries(), self.bytes);
         if (entries, bytes) != (snapshot.entries, snapshot.bytes) {
             let reason = format!(
@@ -209,6 +232,28 @@ enum Wrong {
     Overflow,
     #[error("the tree needs too many different blobs")]
     TooManyBlobs,
+}
+
+/// Fails if a root document would be far larger in memory than it is: a segment, whose
+/// shortest form is of two bytes, is to name a blob.
+fn check_root(document: &Bytes) -> Result<(), String> {
+    let broken = |error| format!("the document is broken: {error}");
+    let mut rest = &document[..];
+    while rest.has_remaining() {
+        let key = prost::decode_length_delimiter(&mut rest).map_err(broken)?;
+        let value = prost::decode_length_delimiter(&mut rest).map_err(broken)?;
+        // A varint was its own value.
+        match key & 7 {
+            0 => {}
+            2 if value > rest.remaining() => return Err("the document is cut off".to_owned()),
+            2 if key == SEGMENTS && value < MIN_SEGMENT => {
+                return Err("a segment names no blob".to_owned());
+            }
+            2 => rest.advance(value),
+            _ => return Err("the document has an unknown field".to_owned()),
+        }
+    }
+    Ok(())
 }
 
 /// The next entry of a segment document. One by one, since an entry takes a hundred times

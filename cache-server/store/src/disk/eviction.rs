@@ -102,7 +102,7 @@ impl State {
 
     /// Evicts until `goal` bytes are stored, sparing what was used in the last
     /// `held` seconds.
-    fn evict_to(self: &Arc<Self>, goal: u64, held: u64) -> Result<()> {
+    fn evict_to(self: &Arc<Self>, goal: u64, held: u64) -> Result<Collected> {
         let mut round = Round::new(self, held);
         while self.index.all_bytes() > goal {
             let victims = round.victims(goal)?;
@@ -111,8 +111,61 @@ impl State {
             }
             self.unlink(&victims)?;
         }
-        Ok(())
+        Ok(round.collected)
     }
+
+    /// Evicts, for someone who asks for it, until `goal` bytes are stored; down to the low
+    /// watermark without one. No lease gives way. Blocks.
+    ///
+    /// A dry run counts from the oldest entries on and gives no second chance to what was
+    /// used, so it names about as many bytes, but perhaps those of other blobs.
+    pub(super) fn collect(self: &Arc<Self>, goal: Option<u64>, dry_run: bool) -> Result<Collected> {
+        let _one_at_a_time = self.evicting.lock();
+        let low = share(self.room.quota(), self.config.low_watermark);
+        let goal = goal.unwrap_or(low);
+        let held = held_for(self.config.lease, self.config.min_lease);
+        if dry_run {
+            return self.collectable(goal, held);
+        }
+        self.evict_to(goal, held)
+    }
+
+    fn collectable(&self, goal: u64, held: u64) -> Result<Collected> {
+        let mut found = Collected::default();
+        let excess = self.index.all_bytes().saturating_sub(goal);
+        for queue in [Queue::Small, Queue::Main] {
+            let mut behind = 0;
+            loop {
+                let entries = self.index.oldest(queue, behind, BATCH)?;
+                let Some((last, _)) = entries.last() else {
+                    break;
+                };
+                behind = *last;
+                for (seq, key) in &entries {
+                    if found.bytes >= excess {
+                        return Ok(found);
+                    }
+                    let record = self.index.record(key)?;
+                    let record = record.filter(|it| it.seq == *seq && it.queue() == queue);
+                    let Some(record) = record.filter(|it| self.idle(key, it) > held) else {
+                        continue;
+                    };
+                    found.blobs += 1;
+                    found.bytes += record.charge();
+                }
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// What was evicted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Collected {
+    /// Blobs.
+    pub blobs: u64,
+    /// What they took, in bytes.
+    pub bytes: u64,
 }
 
 /// One walk over both queues, from the oldest entries on.
@@ -121,6 +174,7 @@ struct Round<'a> {
     held: u64,
     small: Walk,
     main: Walk,
+    collected: Collected,
 }
 
 /// How far one queue was walked.
@@ -143,6 +197,7 @@ impl<'a> Round<'a> {
             held,
             small: walk(Queue::Small),
             main: walk(Queue::Main),
+            collected: Collected::default(),
         }
     }
 
@@ -183,7 +238,7 @@ impl<'a> Round<'a> {
 
     /// Judges one entry under the lock that leases are given under. True if the
     /// blob left the index.
-    fn judge(&self, queue: Queue, seq: u64, key: &Key) -> Result<bool> {
+    fn judge(&mut self, queue: Queue, seq: u64, key: &Key) -> Result<bool> {
         let state = self.state;
         let _stripe = state.stripes.lock(key);
         let record = state.index.record(key)?;
@@ -220,7 +275,9 @@ impl<'a> Round<'a> {
         }
     }
 
-    fn count(&self, record: &Record, idle: u64) {
+    fn count(&mut self, record: &Record, idle: u64) {
+        self.collected.blobs += 1;
+        self.collected.bytes += record.charge();
         let metrics = &self.state.metrics;
         metrics.evicted_blobs.inc();
         metrics.evicted_bytes.inc_by(record.charge());

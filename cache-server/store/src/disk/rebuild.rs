@@ -84,7 +84,7 @@ impl State {
     }
 }
 
-fn small_keys(db: &DB, after: Option<&Key>) -> Result<Vec<Key>, rocksdb::Error> {
+pub(super) fn small_keys(db: &DB, after: Option<&Key>) -> Result<Vec<Key>, rocksdb::Error> {
     let start = after.map(|key| [key.as_slice(), &[0]].concat());
     let mut rows = db.raw_iterator();
     match &start {
@@ -103,7 +103,7 @@ fn small_keys(db: &DB, after: Option<&Key>) -> Result<Vec<Key>, rocksdb::Error> 
     Ok(keys)
 }
 
-fn folders(path: &Path) -> io::Result<Vec<std::path::PathBuf>> {
+pub(super) fn folders(path: &Path) -> io::Result<Vec<std::path::PathBuf>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(path)? {
         let entry = entry?;

@@ -65,6 +65,39 @@ impl State {
             // Every record was read, so none of these epochs is in doubt any more.
             self.durability.acquit(&self.index, &suspects)?;
         }
+        self.scrub_ended()?;
+        Ok(found)
+    }
+
+    /// Reads everything once, from the start and as fast as it can be read, and leaves
+    /// the place of a scrub that was stopped midway alone. Blocks; ends early when `tell`,
+    /// which is told after each blob, says so.
+    pub(super) fn scrub_all(
+        self: &Arc<Self>,
+        mut tell: impl FnMut(Scrubbed) -> bool,
+    ) -> Result<Scrubbed> {
+        let mut found = Scrubbed::default();
+        let suspects = self.durability.suspects();
+        let mut place: Option<Key> = None;
+        loop {
+            let records = self.index.records(place.as_ref(), BATCH)?;
+            let Some((last, _)) = records.last() else {
+                break;
+            };
+            place = Some(*last);
+            for (key, record) in &records {
+                self.scrub_blob(key, record.size, &mut found)?;
+                if !tell(found) {
+                    return Ok(found);
+                }
+            }
+        }
+        self.durability.acquit(&self.index, &suspects)?;
+        self.scrub_ended()?;
+        Ok(found)
+    }
+
+    fn scrub_ended(&self) -> Result<()> {
         self.index.set_fact(ENDED, &self.now())?;
         let now = self
             .clock
@@ -72,7 +105,7 @@ impl State {
             .duration_since(std::time::UNIX_EPOCH)
             .unwrap_or_default();
         self.metrics.scrub_end.set(now.as_secs() as i64);
-        Ok(found)
+        Ok(())
     }
 
     fn scrub_blob(self: &Arc<Self>, key: &Key, size: u64, found: &mut Scrubbed) -> Result<()> {

@@ -3,6 +3,7 @@
 mod damage;
 mod eviction;
 mod presence;
+mod maintenance;
 mod restart;
 
 use std::{

@@ -39,12 +39,12 @@ async fn a_tree_with_a_bad_entry_is_refused_and_the_entry_named() {
     let rows: Vec<(Vec<Entry>, &str)> = vec![
         (
             vec![directory("/etc")],
-            "entry 0, `/etc`: the path is absolute",
+            "entry 1, `/etc`: the path is absolute",
         ),
         (vec![directory("..")], "`..`: the path has a part"),
         (
             vec![directory("a"), directory("a/../b")],
-            "entry 1, `a/../b`: the path has a part",
+            "entry 2, `a/../b`: the path has a part",
         ),
         (
             vec![directory("a"), directory("a/.")],
@@ -53,11 +53,11 @@ async fn a_tree_with_a_bad_entry_is_refused_and_the_entry_named() {
         (vec![directory("a"), directory("a//b")], "an empty part"),
         (vec![directory("a/")], "an empty part"),
         (vec![directory("a\0b")], "`a\\x00b`: the path has a NUL"),
-        (vec![directory(long)], "a part of the path is longer"),
-        (vec![file("", Vec::new())], "the root's"),
-        (vec![directory("a"), directory("")], "the root's"),
-        (vec![directory("b"), directory("a")], "byte order"),
-        (vec![directory("a"), directory("a")], "byte order"),
+        (vec![directory(long)], "255 bytes a part"),
+        (vec![file("", Vec::new())], "topmost"),
+        (vec![directory("a"), directory("")], "out of order"),
+        (vec![directory("b"), directory("a")], "out of order"),
+        (vec![directory("a"), directory("a")], "comes twice"),
         (vec![directory("a/b")], "does not come before it"),
         (
             vec![directory(""), directory("a/b")],
@@ -75,11 +75,11 @@ async fn a_tree_with_a_bad_entry_is_refused_and_the_entry_named() {
             vec![file("a", Vec::new()), hardlink("b", "a"), directory("b/c")],
             "is no directory",
         ),
-        (vec![hardlink("a", "a")], "no earlier entry"),
+        (vec![hardlink("a", "a")], "no earlier file"),
         (vec![hardlink("a", "../passwd")], "the path has a part"),
         (vec![hardlink("a", "/etc/passwd")], "absolute"),
-        (vec![symlink("a"), hardlink("b", "a")], "what is no file"),
-        (vec![directory("a"), hardlink("b", "a")], "what is no file"),
+        (vec![symlink("a"), hardlink("b", "a")], "no earlier file"),
+        (vec![directory("a"), hardlink("b", "a")], "no earlier file"),
         (
             vec![entry("a", Kind::Symlink(Bytes::new()))],
             "says nothing",
@@ -107,7 +107,7 @@ async fn a_tree_with_a_bad_entry_is_refused_and_the_entry_named() {
                 mtime_nanos: 1_000_000_000,
                 ..directory("a")
             }],
-            "nanoseconds",
+            "out of range",
         ),
         (
             vec![sized(1025, &[b'x'; 1025], Vec::new())],
@@ -124,7 +124,7 @@ async fn a_tree_with_a_bad_entry_is_refused_and_the_entry_named() {
         ),
         (
             vec![sized(5, b"", vec![five.clone(), absent("")])],
-            "a chunk is empty",
+            "1 to 2097152 bytes",
         ),
         (vec![sized(5, b"", vec![short])], "not of 32 bytes"),
         (
@@ -189,11 +189,19 @@ async fn a_document_that_is_no_document_is_refused() {
         }
     };
     for (snapshot, says) in [
-        (with(cut, 1), "segment 0, entry 0: the document is cut off"),
+        (with(cut, 2), "segment 0, entry 1: the document is cut off"),
         (with(other, 1), "something else than entries"),
         (with(noise, 1), "the document is"),
         (with(broken, 1), "segment 0, entry 0: "),
-        (with(document.clone(), 2), "segment 0 has 1 entries, not 2"),
+        (with(document.clone(), 3), "segment 0 has 2 entries, not 3"),
+        (
+            with(document.clone(), 1),
+            "segment 0 has more than its 1 entries",
+        ),
+        (
+            with(document.clone(), 65_537),
+            "segment 0 has more than 65536 entries",
+        ),
         (
             with(
                 Blob {
@@ -227,17 +235,17 @@ async fn a_document_that_is_no_document_is_refused() {
         ),
         (
             Snapshot {
-                entries: 2,
+                entries: 3,
                 ..good.clone()
             },
-            "1 entries and 0 bytes of files, not 2 and 0",
+            "2 entries and 0 bytes of files, not 3 and 0",
         ),
         (
             Snapshot {
                 bytes: 7,
                 ..good.clone()
             },
-            "1 entries and 0 bytes of files, not 1 and 7",
+            "2 entries and 0 bytes of files, not 2 and 7",
         ),
         (
             Snapshot {
@@ -251,7 +259,7 @@ async fn a_document_that_is_no_document_is_refused() {
                 segments: vec![Segment::default()],
                 ..good.clone()
             },
-            "segments: missing",
+            "a segment names no blob",
         ),
     ] {
         refused(

@@ -79,7 +79,7 @@ async fn a_list_has_the_newest_first() {
     assert_eq!(sea.list("main", "", 0).await, [3, 1, 0]);
     assert_eq!(sea.list("main", "web", 0).await, [3, 0]);
     assert_eq!(sea.list("", "web", 2).await, [3, 2]);
-    assert_eq!(sea.list("none", "", 0).await, []);
+    assert!(sea.list("none", "", 0).await.is_empty());
 }
 
 #[tokio::test]
@@ -246,5 +246,5 @@ async fn a_project_takes_its_right() {
     let build = Some(build("main", "", 1));
     let answer = sea.builds().report(ReportBuildRequest { build }).await;
     refused(answer, Code::PermissionDenied, "writing team/app");
-    assert_eq!(sea.list("", "", 0).await, []);
+    assert!(sea.list("", "", 0).await.is_empty());
 }

@@ -35,10 +35,26 @@ pub(super) fn file(path: impl Into<Bytes>, chunks: Vec<Blob>) -> Entry {
 }
 
 impl Sea {
-    /// Uploads the documents of a tree, a segment for each row.
+    /// Uploads the documents of a tree, a segment for each row, whose one root is the
+    /// topmost directory: it is put before the others unless it is there.
     pub(super) async fn tree(&self, segments: &[Vec<Entry>]) -> Snapshot {
+        let mut segments = segments.to_vec();
+        let first = segments.first().and_then(|row| row.first());
+        if first.is_none_or(|first| !first.path.is_empty()) {
+            match segments.first_mut() {
+                Some(row) => row.insert(0, directory("")),
+                None => segments.push(vec![directory("")]),
+            }
+        }
+        self.rooted(&[""], &segments).await
+    }
+
+    /// The same with these roots.
+    pub(super) async fn rooted(&self, roots: &[&'static str], segments: &[Vec<Entry>]) -> Snapshot {
+        let root = |root: &&'static str| Bytes::from_static(root.as_bytes());
         let mut snapshot = Snapshot {
             format: 1,
+            roots: roots.iter().map(root).collect(),
             ..Snapshot::default()
         };
         for entries in segments {
@@ -88,33 +104,19 @@ impl Sea {
 async fn a_tree_is_shown_with_all_that_it_needs() {
     let sea = Sea::new();
     let (one, two) = (sea.blob("one").await, sea.blob("two").await);
-    let snapshot = sea
-        .tree(&[
-            vec![
-                directory(""),
-                directory("src"),
-                entry("src-link", Kind::Symlink(Bytes::from_static(b"/anywhere"))),
-            ],
-            vec![
-                file(
-                    &b"src/\xff"[..],
-                    vec![one.clone(), two.clone(), one.clone()],
-                ),
-                entry("src/again", Kind::Hardlink(Bytes::from_static(b"src-file"))),
-            ],
-        ])
-        .await;
+    let dangling = entry("src/again", Kind::Hardlink(Bytes::from_static(b"src/file")));
+    let top = vec![directory(""), directory("src")];
+    let snapshot = sea.tree(&[top, vec![dangling]]).await;
     let answer = sea.create("k", &snapshot).await;
-    refused(
-        answer,
-        Code::InvalidArgument,
-        "segment 1, entry 1, `src/again`: ",
-    );
+    let says = "segment 1, entry 0, `src/again`: ";
+    refused(answer, Code::InvalidArgument, says);
 
     let linked = vec![
         directory("src"),
         file("src/a", vec![one.clone(), two.clone(), one.clone()]),
         entry("src/b", Kind::Hardlink(Bytes::from_static(b"src/a"))),
+        file(&b"src/\xff"[..], vec![one.clone()]),
+        entry("src-link", Kind::Symlink(Bytes::from_static(b"/anywhere"))),
     ];
     let snapshot = sea.tree(&[vec![directory("")], linked]).await;
     let bound = sea.create("k", &snapshot).await.unwrap();
@@ -136,7 +138,7 @@ async fn a_tree_is_shown_with_all_that_it_needs() {
 async fn an_empty_tree_and_an_empty_file_are_trees() {
     let sea = Sea::new();
     let nothing = sea.tree(&[]).await;
-    assert_eq!(sea.create("nothing", &nothing).await.unwrap().closure, 0);
+    assert_eq!(sea.create("nothing", &nothing).await.unwrap().closure, 1);
     let empty = sea.tree(&[vec![file("empty", Vec::new())]]).await;
     assert_eq!(sea.create("empty", &empty).await.unwrap().closure, 1);
     let inline = File {
@@ -208,8 +210,37 @@ async fn a_large_tree_is_listed_without_its_closure() {
         ..ListRefsRequest::default()
     };
     let listed = sea.snapshots().list(request).await.unwrap().into_inner();
-    assert_eq!(listed.refs, [bound.clone()]);
+    assert_eq!(listed.refs, std::slice::from_ref(&bound));
     assert_eq!(sea.snapshot("k").await, Some(bound));
     sea.lose(&absent("1234")).await;
     assert_eq!(sea.snapshot("k").await, None);
+}
+
+#[tokio::test]
+async fn a_tree_is_below_its_roots() {
+    let sea = Sea::new();
+    let row = vec![
+        directory("a"),
+        directory("a/b"),
+        file("a/b/c", Vec::new()),
+        directory("d"),
+    ];
+    let rows = [row];
+    let good = sea.rooted(&["a/b", "d"], &rows).await;
+    sea.create("k", &good).await.unwrap();
+    for (roots, says) in [
+        (&[][..], "the roots are none"),
+        (&["d", "a"], "the roots are none, or not in order"),
+        (&["a", "a/b", "d"], "the roots are none, or not in order"),
+        (&["a", "../d"], "the path has a part"),
+        (&["a"], "`d`: it is outside of what was saved"),
+        (&["a", "d", "e"], "a root is not among the entries"),
+    ] {
+        let snapshot = sea.rooted(roots, &rows).await;
+        refused(
+            sea.create("k", &snapshot).await,
+            Code::InvalidArgument,
+            says,
+        );
+    }
 }

@@ -1,7 +1,19 @@
 //! The commands, a file each.
 
+mod check;
 mod completions;
+mod gc;
+mod get;
+mod ls;
 mod man;
+mod name;
+mod put;
+mod rm;
+mod scrub;
+mod stat;
+mod stats;
+mod top;
+mod why;
 
 use anyhow::Result;
 use clap::Subcommand;
@@ -11,6 +23,18 @@ use crate::{Connection, Exit, Output};
 /// What is to be done.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Get(get::Get),
+    Put(put::Put),
+    Ls(ls::Ls),
+    Stat(stat::Stat),
+    Rm(rm::Rm),
+    Why(why::Why),
+    Stats(stats::Stats),
+    Top(top::Top),
+    Gc(gc::Gc),
+    Scrub(scrub::Scrub),
+    Check(check::Check),
+    Repair(check::Repair),
     Completions(completions::Completions),
     Man(man::Man),
 }
@@ -18,8 +42,19 @@ pub(crate) enum Command {
 impl Command {
     /// Does it.
     pub(crate) async fn run(self, connection: &Connection, output: &Output) -> Result<Exit> {
-        let _ = (connection, output);
         match self {
+            Self::Get(command) => command.run(connection, output).await,
+            Self::Put(command) => command.run(connection, output).await,
+            Self::Ls(command) => command.run(connection, output).await,
+            Self::Stat(command) => command.run(connection, output).await,
+            Self::Rm(command) => command.run(connection, output).await,
+            Self::Why(command) => command.run(connection, output).await,
+            Self::Stats(command) => command.run(connection, output).await,
+            Self::Top(command) => command.run(connection, output).await,
+            Self::Gc(command) => command.run(connection, output).await,
+            Self::Scrub(command) => command.run(connection, output).await,
+            Self::Check(command) => command.run(connection, output).await,
+            Self::Repair(command) => command.run(connection, output).await,
             Self::Completions(command) => command.run(),
             Self::Man(command) => command.run(),
         }

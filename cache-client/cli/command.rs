@@ -13,6 +13,7 @@ mod scrub;
 mod stat;
 mod stats;
 mod top;
+mod warm;
 mod why;
 
 use anyhow::Result;
@@ -31,6 +32,7 @@ pub(crate) enum Command {
     Why(why::Why),
     Stats(stats::Stats),
     Top(top::Top),
+    Warm(warm::Warm),
     Gc(gc::Gc),
     Scrub(scrub::Scrub),
     Check(check::Check),
@@ -51,6 +53,7 @@ impl Command {
             Self::Why(command) => command.run(connection, output).await,
             Self::Stats(command) => command.run(connection, output).await,
             Self::Top(command) => command.run(connection, output).await,
+            Self::Warm(command) => command.run(connection, output).await,
             Self::Gc(command) => command.run(connection, output).await,
             Self::Scrub(command) => command.run(connection, output).await,
             Self::Check(command) => command.run(connection, output).await,

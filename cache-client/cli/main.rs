@@ -3,6 +3,7 @@
 mod command;
 mod connection;
 mod exit;
+mod lock;
 mod output;
 
 use std::process::ExitCode;

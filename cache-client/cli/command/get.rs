@@ -31,6 +31,7 @@ impl Get {
     pub(crate) async fn run(self, connection: &Connection, output: &Output) -> Result<Exit> {
         let client = connection.open().await?;
         let Some(blob) = self.name.blob(&client, &connection.namespace).await? else {
+            output.note("nothing is stored under that name");
             return Ok(Exit::Miss);
         };
         let bar = output.bytes_bar(blob.size);
@@ -44,6 +45,7 @@ impl Get {
         };
         bar.finish_and_clear();
         if !found? {
+            output.note("the blob is not stored any more");
             return Ok(Exit::Miss);
         }
         if let Some(file) = file {

@@ -24,6 +24,7 @@ impl Stat {
             Name::Key(key) => {
                 let found = client.refs(&connection.namespace).resolve(key).await?;
                 let Some(found) = found else {
+                    output.note("nothing is stored under that name");
                     return Ok(Exit::Miss);
                 };
                 output.print(&document(&found), |_| described(&found))?;

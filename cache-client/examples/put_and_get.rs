@@ -17,8 +17,9 @@ async fn main() -> cache_client::Result<()> {
     println!("{blob}: {:?}", read.as_deref());
 
     // A file: read for its name first, and sent only if the server has it not.
-    let file = blobs.put_file(file!()).await?;
-    println!("{file}: {}", file!());
+    let program = std::env::args_os().next().unwrap_or_default();
+    let file = blobs.put_file(&program).await?;
+    println!("{file}: {}", program.display());
 
     // Many at once: small ones go together.
     let songs = (0..1_000).map(|i| Upload::from(Bytes::from(format!("song {i}"))));

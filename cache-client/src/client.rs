@@ -45,7 +45,7 @@ impl Client {
     /// The package routes.
     #[must_use]
     pub fn packages(&self) -> Packages {
-        Packages::new(self.connection.clone())
+        Packages::new(&self.connection)
     }
 
     /// What wrapped builds tell of themselves.

@@ -12,6 +12,9 @@ use crate::{Error, Result, connection::Connection, retry::Repeat};
 /// How long one file may take to come from its origin.
 const PATIENCE: Duration = Duration::from_secs(600);
 
+const CACHE_STATUS: &str = "cache-status";
+const ROUTES: &str = "package routes";
+
 /// What became of a file that was to be in the cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -31,7 +34,7 @@ pub struct Packages {
 }
 
 impl Packages {
-    pub(crate) fn new(connection: Connection) -> Self {
+    pub(crate) fn new(connection: &Connection) -> Self {
         Self {
             connection: connection.within(PATIENCE),
         }
@@ -68,6 +71,10 @@ impl Packages {
         let Some((headers, mut body)) = asked else {
             return Ok(Warmed::Absent);
         };
+        // Whatever answers without it is no cache that keeps what it was asked for.
+        if !headers.contains_key(CACHE_STATUS) {
+            return Err(Error::Unsupported { call: ROUTES });
+        }
         while self.part(&mut body).await?.is_some() {}
         Ok(if is_hit(&headers) {
             Warmed::Present
@@ -106,7 +113,7 @@ impl Packages {
                 Ok(Some((parts.headers, body)))
             }
             Err(status) if status.code() == tonic::Code::NotFound => Ok(None),
-            Err(status) => Err(Error::of("its package routes", &status)),
+            Err(status) => Err(Error::of(ROUTES, &status)),
         }
     }
 
@@ -116,7 +123,7 @@ impl Packages {
             frame.map_err(|error| Status::from_error(error.into()))
         };
         let frame = self.connection.unless_silent(next).await;
-        let frame = frame.map_err(|status| Error::of("its package routes", &status))?;
+        let frame = frame.map_err(|status| Error::of(ROUTES, &status))?;
         // Trailers say nothing here.
         Ok(frame.map(|frame| frame.into_data().unwrap_or_default()))
     }
@@ -142,8 +149,8 @@ fn judged(status: StatusCode) -> Result<(), Status> {
 /// Whether the answer came without asking further (RFC 9211 2.1), by the cache nearest
 /// to us, which is the last of the list.
 fn is_hit(headers: &HeaderMap) -> bool {
-    let statuses = headers.get_all("cache-status").iter();
-    let last = statuses.filter_map(|value| value.to_str().ok()).last();
+    let statuses = headers.get_all(CACHE_STATUS).iter();
+    let last = statuses.filter_map(|value| value.to_str().ok()).next_back();
     let nearest = last.and_then(|list| list.rsplit(',').next());
     nearest.is_some_and(|one| one.split(';').any(|part| part.trim() == "hit"))
 }

@@ -7,6 +7,21 @@ mod man;
 mod setup;
 mod unsetup;
 mod mount;
+mod check;
+mod completions;
+mod gc;
+mod get;
+mod ls;
+mod man;
+mod name;
+mod put;
+mod rm;
+mod scrub;
+mod stat;
+mod stats;
+mod top;
+mod warm;
+mod why;
 
 use anyhow::Result;
 use clap::Subcommand;
@@ -20,6 +35,19 @@ pub(crate) enum Command {
     Unsetup(unsetup::Unsetup),
     Env(env::Env),
     Build(build::Build),
+    Get(get::Get),
+    Put(put::Put),
+    Ls(ls::Ls),
+    Stat(stat::Stat),
+    Rm(rm::Rm),
+    Why(why::Why),
+    Stats(stats::Stats),
+    Top(top::Top),
+    Warm(warm::Warm),
+    Gc(gc::Gc),
+    Scrub(scrub::Scrub),
+    Check(check::Check),
+    Repair(check::Repair),
     Completions(completions::Completions),
     Man(man::Man),
     Mount(mount::Mount),
@@ -33,6 +61,19 @@ impl Command {
             Self::Unsetup(command) => command.run(output),
             Self::Env(command) => command.run(connection, output),
             Self::Build(command) => command.run(connection, output).await,
+            Self::Get(command) => command.run(connection, output).await,
+            Self::Put(command) => command.run(connection, output).await,
+            Self::Ls(command) => command.run(connection, output).await,
+            Self::Stat(command) => command.run(connection, output).await,
+            Self::Rm(command) => command.run(connection, output).await,
+            Self::Why(command) => command.run(connection, output).await,
+            Self::Stats(command) => command.run(connection, output).await,
+            Self::Top(command) => command.run(connection, output).await,
+            Self::Warm(command) => command.run(connection, output).await,
+            Self::Gc(command) => command.run(connection, output).await,
+            Self::Scrub(command) => command.run(connection, output).await,
+            Self::Check(command) => command.run(connection, output).await,
+            Self::Repair(command) => command.run(connection, output).await,
             Self::Completions(command) => command.run(),
             Self::Man(command) => command.run(),
             Self::Mount(command) => command.run(connection, output).await,

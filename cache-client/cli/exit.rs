@@ -42,6 +42,7 @@ impl Exit {
             Some(Error::Unreachable(_) | Error::Unsupported { .. }) => Self::Unreachable,
             Some(Error::Refused(_)) => Self::Refused,
             Some(Error::Corrupt(_)) => Self::Damaged,
+            Some(Error::Missing(_)) => Self::Miss,
             _ => Self::Failed,
         }
     }

@@ -6,6 +6,7 @@ mod connection;
 mod dockerfile;
 mod exit;
 mod mount;
+mod lock;
 mod output;
 mod setup;
 

@@ -3,6 +3,7 @@
 use std::io::{self, IsTerminal, Write};
 
 use anyhow::Result;
+use bytesize::ByteSize;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
@@ -65,4 +66,16 @@ impl Output {
         let style = ProgressStyle::with_template(template);
         bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
     }
+
+    /// A bar for what nobody knows the end of: bytes, and what its message says.
+    pub(crate) fn counting_bar(&self) -> ProgressBar {
+        let bar = self.bytes_bar(0);
+        let style = ProgressStyle::with_template("{spinner} {msg} {bytes} {bytes_per_sec}");
+        bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()))
+    }
+}
+
+/// A number of bytes as people read it.
+pub(crate) fn size(bytes: u64) -> String {
+    ByteSize(bytes).to_string()
 }

@@ -1,9 +1,14 @@
 //! For those who keep a server.
 
+use std::time::Duration;
+
 use cache_proto::cachalot::v1::{self, administration_client::AdministrationClient};
 use futures::{StreamExt, TryStreamExt, stream::BoxStream};
 
 use crate::{Result, connection::Connection, retry::Repeat, streamed::streamed};
+
+/// What takes as long as there is something to do.
+const A_DAY: Duration = Duration::from_secs(24 * 3_600);
 
 /// What was evicted, or would be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -75,7 +80,7 @@ impl Administration {
         let collect = |channel, request| async move {
             AdministrationClient::new(channel).collect(request).await
         };
-        let connection = self.connection.unhurried();
+        let connection = self.connection.within(A_DAY);
         let answer = connection.call(call, Repeat::Safe, request, collect);
         let v1::CollectResponse { blobs, bytes } = answer.await?;
         Ok(Collected { blobs, bytes })

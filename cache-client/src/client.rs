@@ -1,7 +1,8 @@
 //! The client: one handle for each thing that a server keeps.
 
 use crate::{
-    Administration, Blobs, Builder, Builds, Refs, Result, Statistics, connection::Connection,
+    Administration, Blobs, Builder, Builds, Packages, Refs, Result, Statistics,
+    connection::Connection,
 };
 
 /// A connection to a server. Clones share it.
@@ -39,6 +40,12 @@ impl Client {
     /// The refs of `namespace`.
     pub fn refs(&self, namespace: impl Into<String>) -> Refs {
         Refs::new(self.connection.clone(), namespace.into())
+    }
+
+    /// The package routes.
+    #[must_use]
+    pub fn packages(&self) -> Packages {
+        Packages::new(&self.connection)
     }
 
     /// What wrapped builds tell of themselves.

@@ -85,11 +85,11 @@ impl Connection {
         Self { shared, deadline }
     }
 
-    /// For calls that take as long as there is something to do.
-    pub(crate) fn unhurried(&self) -> Self {
+    /// The same for calls that take longer, or less.
+    pub(crate) fn within(&self, deadline: Duration) -> Self {
         Self {
             shared: Arc::clone(&self.shared),
-            deadline: Duration::from_secs(24 * 3_600),
+            deadline,
         }
     }
 

@@ -70,6 +70,12 @@ pub enum Error {
 impl Error {
     /// What a status means to a caller of `call`.
     pub(crate) fn of(call: &'static str, status: &Status) -> Self {
+        match http_status(status) {
+            Some(404 | 405) => return Self::Unsupported { call },
+            Some(401 | 403) => return Self::Refused(told(status)),
+            Some(502..=504) => return Self::Unreachable(told(status)),
+            _ => {}
+        }
         if is_broken(status) {
             return Self::Unreachable(told(status));
         }
@@ -106,6 +112,13 @@ pub(crate) fn is_broken(status: &Status) -> bool {
     status.source().is_some() && status.code() != Code::OutOfRange
 }
 
+/// The HTTP status of an answer that is not gRPC's: of a server that has no such service,
+/// or of a proxy. tonic tells it in words only.
+pub(crate) fn http_status(status: &Status) -> Option<u16> {
+    let (_, told) = status.message().rsplit_once("response with status: ")?;
+    told.get(..3)?.parse().ok()
+}
+
 /// What a person is told of a status: the innermost cause, which is the one that
 /// names what happened.
 fn told(status: &Status) -> String {
@@ -135,6 +148,18 @@ mod tests {
         assert!(matches!(of(Code::ResourceExhausted), Error::Full(_)));
         assert!(matches!(of(Code::DataLoss), Error::Corrupt(_)));
         assert!(matches!(of(Code::Internal), Error::Server(_)));
+    }
+
+    #[test]
+    fn an_answer_that_is_not_grpcs_is_known_by_its_http_status() {
+        let of = |code| {
+            let said = format!("protocol error: while receiving response with status: {code}");
+            Error::of("call", &Status::internal(said))
+        };
+        assert!(matches!(of("404 Not Found"), Error::Unsupported { .. }));
+        assert!(matches!(of("403 Forbidden"), Error::Refused(_)));
+        assert!(matches!(of("502 Bad Gateway"), Error::Unreachable(_)));
+        assert!(matches!(of("200 OK"), Error::Server(_)));
     }
 
     #[test]

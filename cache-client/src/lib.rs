@@ -33,6 +33,7 @@ mod client;
 mod connection;
 mod credentials;
 mod error;
+mod packages;
 mod progress;
 mod refs;
 mod retry;
@@ -51,6 +52,7 @@ pub use self::{
     builds::{Build, Builds, Step, Verdict},
     client::Client,
     error::{Error, Result},
+    packages::{Packages, Warmed},
     refs::{Binding, Candidate, Found, Ref, Refs},
     retry::Retry,
     statistics::{ByteCount, Request, RequestCount, Statistics, Storage, Summary},

@@ -9,6 +9,9 @@ use futures::{StreamExt, TryStreamExt, stream, stream::BoxStream};
 
 use crate::{Blob, Error, Result, connection::Connection, retry::Repeat};
 
+/// A page of a list: 1,000 refs, each with up to 64 KiB beside it.
+const PAGE: usize = 80 << 20;
+
 /// A mutable name, and what it leads to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -258,7 +261,10 @@ impl Refs {
             page: page.clone(),
         };
         let call = "cachalot.v1.Refs.List";
-        let list = |channel, request| async move { RefsClient::new(channel).list(request).await };
+        let list = |channel, request| async move {
+            let mut client = RefsClient::new(channel).max_decoding_message_size(PAGE);
+            client.list(request).await
+        };
         let answer = self.connection.call(call, Repeat::Safe, request, list);
         let v1::ListRefsResponse { refs, next_page } = answer.await?;
         // It would never end.

@@ -11,7 +11,7 @@ use std::{
 
 use tonic::{Code, ConnectError, Status};
 
-use crate::error::is_broken;
+use crate::error::{http_status, is_broken};
 
 /// How often, and after what waits, a failed attempt is made again. The waits are
 /// random between nothing and a limit that doubles each time ("full jitter"), so that
@@ -150,6 +150,7 @@ fn is_passing(status: &Status) -> bool {
         status.code(),
         Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled
     ) || is_broken(status)
+        || matches!(http_status(status), Some(502..=504))
 }
 
 /// Whether there was no connection to send it on.

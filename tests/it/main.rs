@@ -7,6 +7,7 @@ mod apt_race;
 mod audit;
 mod bit_rot;
 mod builds;
+mod client_examples;
 mod clients;
 mod crash;
 mod disk_full;

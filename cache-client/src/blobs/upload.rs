@@ -191,7 +191,7 @@ async fn send(blobs: &Blobs, group: Vec<Upload>, given: u64) -> Result<(u64, u64
         .partition(|upload| capabilities.is_small(&upload.blob));
     let batches = batches(small, capabilities.batch());
     let small = stream::iter(batches)
-        .map(|batch| Ok::<_, crate::Error>(batch))
+        .map(Ok)
         .try_for_each_concurrent(PARALLEL, |some| batch::write(blobs, capabilities, some));
     let large = stream::iter(large)
         .map(Ok)

@@ -199,7 +199,7 @@ impl Writing<'_> {
     /// Sends the stream from where the server is; its whole length when all is sent.
     async fn feed(&mut self, sender: mpsc::Sender<WriteRequest>) -> Result<u64, Stop> {
         let mut deflate = if self.zstd {
-            Some(Deflate::new().map_err(broken)?)
+            Some(Deflate::new().map_err(|e| broken(&e))?)
         } else {
             None
         };
@@ -212,7 +212,7 @@ impl Writing<'_> {
             read += bytes.len() as u64;
             let last = read == self.blob.size;
             let piece = match &mut deflate {
-                Some(deflate) => compressed(deflate, &bytes, last).map_err(broken)?,
+                Some(deflate) => compressed(deflate, &bytes, last).map_err(|e| broken(&e))?,
                 None => bytes,
             };
             let begin = made;
@@ -281,6 +281,6 @@ fn compressed(deflate: &mut Deflate, bytes: &[u8], last: bool) -> io::Result<Byt
     Ok(made.into())
 }
 
-fn broken(error: io::Error) -> Stop {
+fn broken(error: &io::Error) -> Stop {
     Stop::Here(Error::Corrupt(format!("zstd: {error}")))
 }

@@ -126,17 +126,20 @@ async fn what_the_server_decided_is_passed_on_as_it_is() {
 
 #[tokio::test]
 async fn a_server_without_our_services_says_which_it_lacks() {
-    let server = Server::start(Abilities {
-        foreign: true,
-        ..abilities()
-    });
-    let client = server.client();
-    let blob = client.blobs("").put("whale").await.unwrap();
-    assert_eq!(client.blobs("").missing(&[blob]).await.unwrap(), []);
-    let resolved = client.refs("team").resolve("key").await;
-    let error = resolved.unwrap_err();
-    assert!(matches!(error, Error::Unsupported { .. }), "{error:?}");
-    assert!(error.to_string().contains("cachalot.v1.Refs.Resolve"));
+    for pages in [false, true] {
+        let server = Server::start(Abilities {
+            foreign: true,
+            pages,
+            ..abilities()
+        });
+        let client = server.client();
+        let blob = client.blobs("").put("whale").await.unwrap();
+        assert_eq!(client.blobs("").missing(&[blob]).await.unwrap(), []);
+        let resolved = client.refs("team").resolve("key").await;
+        let error = resolved.unwrap_err();
+        assert!(matches!(error, Error::Unsupported { .. }), "{error:?}");
+        assert!(error.to_string().contains("cachalot.v1.Refs.Resolve"));
+    }
 }
 
 #[tokio::test]

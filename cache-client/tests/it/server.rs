@@ -64,6 +64,8 @@ pub(crate) struct Abilities {
     pub(crate) functions: Vec<Function>,
     /// Not ours: the services of `cachalot.v1` are unknown.
     pub(crate) foreign: bool,
+    /// Says so by a page, as servers do that speak more than gRPC.
+    pub(crate) pages: bool,
 }
 
 impl Default for Abilities {
@@ -74,6 +76,7 @@ impl Default for Abilities {
             zstd: false,
             functions: vec![Function::Sha256, Function::Blake3],
             foreign: false,
+            pages: false,
         }
     }
 }
@@ -218,7 +221,7 @@ struct Service(Arc<State>);
 
 async fn serve(state: Arc<State>, listener: std::net::TcpListener) {
     let incoming = TcpIncoming::from(TcpListener::from_std(listener).unwrap());
-    let foreign = state.abilities.foreign;
+    let Abilities { foreign, pages, .. } = state.abilities;
     let service = Service(state);
     let limit = 4 << 20;
     let mut routes = tonic::service::Routes::default()
@@ -233,6 +236,10 @@ async fn serve(state: Arc<State>, listener: std::net::TcpListener) {
             .add_service(BuildsServer::new(service.clone()))
             .add_service(StatisticsServer::new(service.clone()))
             .add_service(AdministrationServer::new(service));
+    }
+    if pages {
+        let page = async || (http::StatusCode::NOT_FOUND, "nothing is here\n");
+        routes = routes.into_axum_router().fallback(page).into();
     }
     let served = Transport::builder().add_routes(routes);
     served.serve_with_incoming(incoming).await.unwrap();

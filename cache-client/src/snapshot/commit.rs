@@ -146,7 +146,8 @@ pub(crate) fn complete(home: &Home) -> Result<()> {
 }
 
 impl Step {
-    fn apply(&self, home: &Home, at: usize) -> io::Result<()> {
+    /// Does it, unless it is done.
+    pub(crate) fn apply(&self, home: &Home, at: usize) -> io::Result<()> {
         let path = self.path()?;
         let number = number(at)?;
         let in_place = inode(&home.place, &path)?;
@@ -240,7 +241,8 @@ fn number(at: usize) -> io::Result<TreePath> {
     TreePath::parse(at.to_string().as_bytes()).map_err(io::Error::other)
 }
 
-fn write(home: &Home, steps: &[Step]) -> io::Result<()> {
+/// Writes down what is to be done.
+pub(crate) fn write(home: &Home, steps: &[Step]) -> io::Result<()> {
     let journal = Journal {
         steps: steps.to_vec(),
     };

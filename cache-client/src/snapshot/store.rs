@@ -4,7 +4,7 @@ use std::future::Future;
 
 use bytes::Bytes;
 
-use crate::{Blob, Ref, Result};
+use crate::{Blob, Result};
 
 /// A store of blobs, and of keys that lead to snapshots. Blobs here have at most 16 MiB;
 /// the store chooses how they travel.
@@ -12,11 +12,8 @@ pub(crate) trait Store: Clone + Send + Sync + 'static {
     /// Which server and namespace it is: what one has, another may not.
     fn identity(&self) -> String;
 
-    /// Those that are to be uploaded, in any order.
-    fn missing(&self, blobs: Vec<Blob>) -> impl Future<Output = Result<Vec<Blob>>> + Send;
-
-    /// Uploads some 4 MiB of blobs, or one that is larger.
-    fn put_many(&self, blobs: Vec<(Blob, Bytes)>) -> impl Future<Output = Result<()>> + Send;
+    /// Uploads what is missing of some 4 MiB of blobs, or of one that is larger.
+    fn put_many(&self, blobs: Vec<(Blob, Bytes)>) -> impl Future<Output = Result<Uploaded>> + Send;
 
     /// Some 4 MiB of blobs, or one that is larger, in the order asked for. The bytes may
     /// be wrong: who asks verifies them.
@@ -35,7 +32,7 @@ pub(crate) trait Store: Clone + Send + Sync + 'static {
         &self,
         key: &str,
         fallbacks: &[String],
-    ) -> impl Future<Output = Result<Option<Ref>>> + Send;
+    ) -> impl Future<Output = Result<Option<Found>>> + Send;
 }
 
 /// How binding a key ended.
@@ -47,4 +44,19 @@ pub(crate) enum Created {
     Incomplete(String),
     /// It leads elsewhere, and was to be unbound.
     Conflict,
+}
+
+/// What a key leads to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Found {
+    pub(crate) key: String,
+    /// The root document.
+    pub(crate) root: Blob,
+}
+
+/// What went to the server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Uploaded {
+    pub(crate) blobs: u64,
+    pub(crate) bytes: u64,
 }

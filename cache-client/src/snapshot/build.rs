@@ -104,12 +104,15 @@ pub(crate) async fn build<S: Store>(
     // To the end even if one fails: nobody may write any more when the stage is cleared.
     let built = jobs.map(|job| files(store, building, job));
     let built = built.buffer_unordered(JOBS);
-    let built = built.fold(Ok(Built::default()), |sum, one| async {
-        if one.is_err() {
-            building.failed.store(true, Ordering::Relaxed);
-        }
-        sum.and_then(|sum: Built| Ok(sum.plus(one?)))
-    });
+    let built = built.fold(
+        Ok(Built::default()),
+        |sum: Result<Built>, one: Result<Built>| async {
+            if one.is_err() {
+                building.failed.store(true, Ordering::Relaxed);
+            }
+            Ok(sum?.plus(one?))
+        },
+    );
     let (built, later) = futures::join!(built, lay);
     let built = built?;
     let later = later.map_err(joined)??;

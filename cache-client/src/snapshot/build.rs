@@ -307,7 +307,7 @@ fn write_all(building: &Building, files: &[Awaited], fetched: &[(Blob, Bytes)]) 
 
 fn verify(blob: &Blob, bytes: &Bytes) -> Result<()> {
     let verified = spool::verify(blob, bytes);
-    verified.map_err(|flaw| Error::refused(format_args!("chunk {}", blob.digest), flaw))
+    verified.map_err(|flaw| Error::refused(&format_args!("chunk {}", blob.digest), flaw))
 }
 
 /// A file of many chunks, some of which are on their way while others are written.

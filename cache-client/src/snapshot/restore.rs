@@ -148,7 +148,7 @@ pub(crate) async fn restore<S: Store>(
     let (root, spool) = spool::read(store, found.root, limits).await?;
     let asked = request.clone();
     let sizes = root.clone();
-    let target = spawn_blocking(move || Target::open(asked, sizes)).await;
+    let target = spawn_blocking(move || Target::open(asked, &sizes)).await;
     let target = target.map_err(joined)??;
     let (target, building, index) = target.building(&root, spool, &store.identity());
     let building = Arc::new(building);
@@ -188,7 +188,7 @@ struct Placing {
 }
 
 impl Target {
-    fn open(request: Restore, root: Root) -> Result<Self> {
+    fn open(request: Restore, root: &Root) -> Result<Self> {
         let base = resolve(&request.base)?;
         let replaces_base = root.roots == [TreePath::top()];
         check_mounts(&base, &root.roots)?;
@@ -196,7 +196,7 @@ impl Target {
         let names = root.roots.iter().map(|path| home.name(path));
         let names: Result<Vec<_>> = names.collect();
         let index = request.index.path(&base, &root.roots);
-        let checked = names.and_then(|names| check_room(&home, &root, &names).map(|()| names));
+        let checked = names.and_then(|names| check_room(&home, root, &names).map(|()| names));
         match checked {
             Ok(roots) => Ok(Self {
                 home,

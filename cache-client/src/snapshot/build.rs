@@ -1,10 +1,16 @@
 //! Builds the staged tree: directories first, files as their bytes arrive, then hard
 //! links, then what directories look like.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use bytes::Bytes;
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, stream};
 use tokio::{sync::mpsc, task::spawn_blocking};
 
 use super::{
@@ -37,6 +43,8 @@ pub(crate) struct Building {
     pub(crate) spool: Spool,
     pub(crate) owner: bool,
     pub(crate) counter: Counter,
+    /// Something failed: what is not begun is not worth beginning.
+    pub(crate) failed: AtomicBool,
 }
 
 /// What became of the files.
@@ -45,6 +53,16 @@ pub(crate) struct Built {
     pub(crate) fetched_bytes: u64,
     pub(crate) reused_files: u64,
     pub(crate) reused_bytes: u64,
+}
+
+impl Built {
+    fn plus(self, other: Self) -> Self {
+        Self {
+            fetched_bytes: self.fetched_bytes + other.fetched_bytes,
+            reused_files: self.reused_files + other.reused_files,
+            reused_bytes: self.reused_bytes + other.reused_bytes,
+        }
+    }
 }
 
 /// A file that is yet to be there.
@@ -83,15 +101,18 @@ pub(crate) async fn build<S: Store>(
     let laying = Arc::clone(building);
     let lay = spawn_blocking(move || lay_out(&laying, index, &sender));
     let jobs = stream::unfold(jobs, |mut jobs| async { Some((jobs.recv().await?, jobs)) });
+    // To the end even if one fails: nobody may write any more when the stage is cleared.
     let built = jobs.map(|job| files(store, building, job));
     let built = built.buffer_unordered(JOBS);
-    let built = built.try_fold(Built::default(), |sum, one| async move {
-        Ok(Built {
-            fetched_bytes: sum.fetched_bytes + one.fetched_bytes,
-            reused_files: sum.reused_files + one.reused_files,
-            reused_bytes: sum.reused_bytes + one.reused_bytes,
-        })
-    });
+    let built = built.fold(
+        Ok(Built::default()),
+        |sum: Result<Built>, one: Result<Built>| async {
+            if one.is_err() {
+                building.failed.store(true, Ordering::Relaxed);
+            }
+            Ok(sum?.plus(one?))
+        },
+    );
     let (built, later) = futures::join!(built, lay);
     let built = built?;
     let later = later.map_err(joined)??;
@@ -114,6 +135,9 @@ fn lay_out(
     let mut later = Later::default();
     let (mut batch, mut bytes) = (Vec::new(), 0);
     for entry in building.spool.entries() {
+        if building.failed.load(Ordering::Relaxed) {
+            break;
+        }
         let Entry { path, meta, kind } = entry?;
         let name = building.home.name(&path)?;
         match kind {
@@ -179,6 +203,9 @@ async fn files<S: Store>(
     building: &Arc<Building>,
     files: Vec<Awaited>,
 ) -> Result<Built> {
+    if building.failed.load(Ordering::Relaxed) {
+        return Ok(Built::default());
+    }
     let reusing = Arc::clone(building);
     let (mut files, mut built) = spawn_blocking(move || reuse_all(&reusing, files))
         .await
@@ -280,7 +307,7 @@ fn write_all(building: &Building, files: &[Awaited], fetched: &[(Blob, Bytes)]) 
 
 fn verify(blob: &Blob, bytes: &Bytes) -> Result<()> {
     let verified = spool::verify(blob, bytes);
-    verified.map_err(|flaw| Error::refused(format_args!("chunk {}", blob.digest), flaw))
+    verified.map_err(|flaw| Error::refused(&format_args!("chunk {}", blob.digest), flaw))
 }
 
 /// A file of many chunks, some of which are on their way while others are written.

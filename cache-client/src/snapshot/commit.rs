@@ -146,16 +146,16 @@ pub(crate) fn complete(home: &Home) -> Result<()> {
 }
 
 impl Step {
-    fn apply(&self, home: &Home, at: usize) -> io::Result<()> {
+    /// Does it, unless it is done.
+    pub(crate) fn apply(&self, home: &Home, at: usize) -> io::Result<()> {
         let path = self.path()?;
         let number = number(at)?;
         let in_place = inode(&home.place, &path)?;
         match Kind::try_from(self.kind).map_err(io::Error::other)? {
             Kind::Create if in_place == Some(self.new) => Ok(()),
-            Kind::Create => rename_new((&home.stage, &path), (&home.place, &path)),
             Kind::Carry if in_place == Some(self.old) => Ok(()),
-            Kind::Carry => rename_new((&home.stage, &path), (&home.place, &path)),
             Kind::Remove if inode(&home.old, &number)? == Some(self.old) => Ok(()),
+            Kind::Create | Kind::Carry => rename_new((&home.stage, &path), (&home.place, &path)),
             Kind::Remove => rename_new((&home.place, &path), (&home.old, &number)),
             Kind::Replace => swap(home, &path, &number, self.new, self.old),
         }
@@ -163,13 +163,12 @@ impl Step {
 
     fn undo(&self, home: &Home, at: usize) -> io::Result<()> {
         let path = self.path()?;
+        // Of the two, what is created has one inode only, and so has what is carried.
+        let moved = self.new.max(self.old);
         let number = number(at)?;
         let in_place = inode(&home.place, &path)?;
         match Kind::try_from(self.kind).map_err(io::Error::other)? {
-            Kind::Create if in_place == Some(self.new) => {
-                rename_new((&home.place, &path), (&home.stage, &path))
-            }
-            Kind::Carry if in_place == Some(self.old) => {
+            Kind::Create | Kind::Carry if in_place == Some(moved) => {
                 rename_new((&home.place, &path), (&home.stage, &path))
             }
             Kind::Remove if inode(&home.old, &number)? == Some(self.old) => {
@@ -240,7 +239,8 @@ fn number(at: usize) -> io::Result<TreePath> {
     TreePath::parse(at.to_string().as_bytes()).map_err(io::Error::other)
 }
 
-fn write(home: &Home, steps: &[Step]) -> io::Result<()> {
+/// Writes down what is to be done.
+pub(crate) fn write(home: &Home, steps: &[Step]) -> io::Result<()> {
     let journal = Journal {
         steps: steps.to_vec(),
     };

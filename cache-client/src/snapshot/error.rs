@@ -81,7 +81,7 @@ pub enum Error {
 }
 
 impl Error {
-    pub(crate) fn refused(at: impl ToString, flaw: Flaw) -> Self {
+    pub(crate) fn refused(at: &(impl ToString + ?Sized), flaw: Flaw) -> Self {
         Self::Refused {
             at: at.to_string(),
             flaw,

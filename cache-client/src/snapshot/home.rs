@@ -20,6 +20,8 @@ use super::{
     commit,
     error::{Error, Result},
     path::TreePath,
+    stage,
+    stat::Stat,
     tree::{self, Tree},
     walk::STAGING,
 };
@@ -42,6 +44,8 @@ pub(crate) struct Home {
     /// The folder itself.
     pub(crate) folder: Tree,
     name: TreePath,
+    /// When the place was changed last, before the folder was made in it.
+    time: Option<Stat>,
     _lock: OwnedFd,
 }
 
@@ -122,6 +126,7 @@ impl Home {
         let path = address.place.join(address.name.as_path());
         let fail = |error: io::Error| Error::io(&path, error);
         let place = Tree::open(&address.place).map_err(fail)?;
+        let time = place.stat(&TreePath::top()).map_err(fail)?;
         let deadline = Instant::now() + PATIENCE;
         let (folder, lock) = loop {
             if let Some(locked) = try_lock(&place, &address.name, &path)? {
@@ -139,6 +144,7 @@ impl Home {
             prefix: address.prefix,
             folder,
             name: address.name,
+            time,
             _lock: lock,
         };
         commit::complete(&home)?;
@@ -171,6 +177,19 @@ impl Home {
             }
         });
         closed.map_err(|error| Error::io(path, error))
+    }
+
+    /// Removes the folder, and the traces that making it has left: nothing was replaced.
+    /// Whatever cannot be removed goes at the next call.
+    pub(crate) fn close_untouched(self) {
+        let (place, time) = (self.place.fd().try_clone_to_owned(), self.time);
+        if let Err(error) = self.close() {
+            tracing::warn!(%error, "the folder for staging is left behind");
+        }
+        if let (Ok(place), Some(stat)) = (place, time) {
+            // Only who owns it may.
+            let _ = rustix::fs::futimens(&place, &stage::times(stat.meta.mtime));
+        }
     }
 
     /// What a path of the snapshot is called in its place.

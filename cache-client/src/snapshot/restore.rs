@@ -4,7 +4,7 @@ use std::{
     collections::HashSet,
     io,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, atomic::AtomicBool},
     time::SystemTime,
 };
 
@@ -25,10 +25,8 @@ use super::{
     save::Place,
     spool::{self, Spool},
     stage::Stage,
-    store::Store,
+    store::{Found, Store},
 };
-use crate::Ref;
-
 /// What no snapshot of build caches has.
 const ENTRIES: u64 = 4_000_000;
 
@@ -147,10 +145,10 @@ pub(crate) async fn restore<S: Store>(
         entries: ENTRIES,
         bytes: request.limit,
     };
-    let (root, spool) = spool::read(store, found.target, limits).await?;
+    let (root, spool) = spool::read(store, found.root, limits).await?;
     let asked = request.clone();
     let sizes = root.clone();
-    let target = spawn_blocking(move || Target::open(asked, sizes)).await;
+    let target = spawn_blocking(move || Target::open(asked, &sizes)).await;
     let target = target.map_err(joined)??;
     let (target, building, index) = target.building(&root, spool, &store.identity());
     let building = Arc::new(building);
@@ -161,7 +159,7 @@ pub(crate) async fn restore<S: Store>(
     Ok(Some(restored(found, &root, built, &plan)))
 }
 
-fn restored(found: Ref, root: &Root, built: Built, plan: &Plan) -> Restored {
+fn restored(found: Found, root: &Root, built: Built, plan: &Plan) -> Restored {
     Restored {
         key: found.key,
         entries: root.entries,
@@ -190,7 +188,7 @@ struct Placing {
 }
 
 impl Target {
-    fn open(request: Restore, root: Root) -> Result<Self> {
+    fn open(request: Restore, root: &Root) -> Result<Self> {
         let base = resolve(&request.base)?;
         let replaces_base = root.roots == [TreePath::top()];
         check_mounts(&base, &root.roots)?;
@@ -198,7 +196,7 @@ impl Target {
         let names = root.roots.iter().map(|path| home.name(path));
         let names: Result<Vec<_>> = names.collect();
         let index = request.index.path(&base, &root.roots);
-        let checked = names.and_then(|names| check_room(&home, &root, &names).map(|()| names));
+        let checked = names.and_then(|names| check_room(&home, root, &names).map(|()| names));
         match checked {
             Ok(roots) => Ok(Self {
                 home,
@@ -207,7 +205,7 @@ impl Target {
                 roots,
             }),
             Err(error) => {
-                home.close()?;
+                home.close_untouched();
                 Err(error)
             }
         }
@@ -226,6 +224,7 @@ impl Target {
             spool,
             owner: self.request.owner,
             counter: Counter::new(self.request.watcher.clone(), Some(root.bytes)),
+            failed: AtomicBool::new(false),
         };
         let placing = Placing {
             request: self.request,
@@ -309,17 +308,17 @@ impl Placing {
         });
         // The old tree goes before the index is written: links to its files count.
         let Building { home, spool, .. } = self.only_one(building)?;
-        if !commit::is_pending(&home) {
-            let emptied = home.empty();
-            if placed.is_ok() && emptied.is_ok() {
-                self.keep_index(&home, &spool, identity);
-            }
-            if let Err(error) = home.close()
-                && placed.is_ok()
-            {
-                return Err(error);
-            }
+        if commit::is_pending(&home) {
+            return placed;
         }
+        if placed.is_err() {
+            home.close_untouched();
+            return placed;
+        }
+        home.empty()
+            .map_err(|error| Error::io(&self.request.base, error))?;
+        self.keep_index(&home, &spool, identity);
+        home.close()?;
         placed
     }
 

@@ -23,9 +23,9 @@ use super::{
     progress::{Counter, Progress, Watcher},
     roots,
     scan::{self, Batch, Found},
-    store::{Created, Store},
+    store::{Created, Store, Uploaded},
     tree::Tree,
-    upload::{self, Sink, Uploaded},
+    upload::{self, Sink},
 };
 use crate::Blob;
 

@@ -116,14 +116,14 @@ impl Reader {
     fn group(&mut self, documents: Vec<Bytes>, segments: &[Segment]) -> Result<()> {
         for (document, segment) in documents.into_iter().zip(segments) {
             let at = || format!("segment {}", self.documents.len());
-            verify(&segment.blob, &document).map_err(|flaw| Error::refused(at(), flaw))?;
+            verify(&segment.blob, &document).map_err(|flaw| Error::refused(&at(), flaw))?;
             let entries = parse(document.clone())?;
             agree(
                 "entries of a segment",
                 segment.entries,
                 entries.len() as u64,
             )
-            .map_err(|flaw| Error::refused(at(), flaw))?;
+            .map_err(|flaw| Error::refused(&at(), flaw))?;
             for entry in &entries {
                 let checked = self.checker.entry(entry);
                 checked.map_err(|flaw| Error::refused(&entry.path, flaw))?;
@@ -146,22 +146,21 @@ impl Reader {
 }
 
 fn parse(document: Bytes) -> Result<Vec<Entry>> {
-    document::entries(document).map_err(|(at, flaw)| Error::refused(at, flaw))
+    document::entries(document).map_err(|(at, flaw)| Error::refused(&at, flaw))
 }
 
 impl Spool {
     /// All entries, in order.
     pub(crate) fn entries(&self) -> impl Iterator<Item = Result<Entry>> {
         let mut offset = 0;
-        let documents = self.documents.iter().flat_map(move |length| {
+        self.documents.iter().flat_map(move |length| {
             let document = self.document(offset, *length);
             offset += length;
             match document {
                 Ok(entries) => entries.into_iter().map(Ok).collect(),
                 Err(error) => vec![Err(error)],
             }
-        });
-        documents
+        })
     }
 
     fn document(&self, offset: u64, length: u64) -> Result<Vec<Entry>> {

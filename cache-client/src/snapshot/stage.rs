@@ -158,7 +158,7 @@ impl Stage<'_> {
 }
 
 /// The modification time; the time of the last access is now.
-fn times(mtime: Time) -> Timestamps {
+pub(crate) fn times(mtime: Time) -> Timestamps {
     Timestamps {
         last_access: Timespec {
             tv_sec: 0,

@@ -12,7 +12,7 @@ use tokio::{
 
 use super::{
     error::{Error, Result},
-    store::Store,
+    store::{Store, Uploaded},
 };
 use crate::Blob;
 
@@ -39,13 +39,6 @@ pub(crate) struct Piece {
     blob: Blob,
     bytes: Bytes,
     _permit: OwnedSemaphorePermit,
-}
-
-/// What went to the server.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Uploaded {
-    pub(crate) blobs: u64,
-    pub(crate) bytes: u64,
 }
 
 /// Both ends.
@@ -133,21 +126,8 @@ async fn upload<S: Store>(
     group: Vec<Piece>,
     moved: &(dyn Fn(u64) + Sync),
 ) -> Result<Uploaded> {
-    let blobs = group.iter().map(|piece| piece.blob).collect();
-    let missing: HashSet<_> = store.missing(blobs).await?.into_iter().collect();
-    // What the server has need not wait in memory for what it has not.
-    let group: Vec<_> = group
-        .into_iter()
-        .filter(|piece| missing.contains(&piece.blob))
-        .collect();
-    let uploaded = Uploaded {
-        blobs: group.len() as u64,
-        bytes: group.iter().map(|piece| piece.blob.size).sum(),
-    };
-    if !group.is_empty() {
-        let blobs = group.iter().map(|piece| (piece.blob, piece.bytes.clone()));
-        store.put_many(blobs.collect()).await?;
-        moved(uploaded.bytes);
-    }
+    let blobs = group.iter().map(|piece| (piece.blob, piece.bytes.clone()));
+    let uploaded = store.put_many(blobs.collect()).await?;
+    moved(uploaded.bytes);
     Ok(uploaded)
 }

@@ -6,15 +6,14 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::{Duration, SystemTime},
 };
 
 use bytes::Bytes;
 use cache_core::Digest;
 use tokio::sync::Mutex;
 
-use super::super::store::{Created, Store};
-use crate::{Blob, Error, Ref, Result};
+use super::super::store::{Created, Found, Store, Uploaded};
+use crate::{Blob, Error, Result};
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Memory {
@@ -130,23 +129,20 @@ impl Store for Memory {
         "memory".to_owned()
     }
 
-    async fn missing(&self, blobs: Vec<Blob>) -> Result<Vec<Blob>> {
+    async fn put_many(&self, blobs: Vec<(Blob, Bytes)>) -> Result<Uploaded> {
         self.call()?;
         let mut state = self.state.lock().await;
-        state.asked += blobs.len();
-        let absent = |blob: &Blob| !state.blobs.contains_key(&blob.digest);
-        Ok(blobs.into_iter().filter(absent).collect())
-    }
-
-    async fn put_many(&self, blobs: Vec<(Blob, Bytes)>) -> Result<()> {
-        self.call()?;
-        let mut state = self.state.lock().await;
+        let mut uploaded = Uploaded::default();
         for (blob, bytes) in blobs {
             assert_eq!(Digest::sha256(&bytes), blob.digest, "of the bytes");
-            state.uploads.push(blob);
-            state.blobs.insert(blob.digest, bytes);
+            state.asked += 1;
+            if state.blobs.insert(blob.digest, bytes).is_none() {
+                uploaded.blobs += 1;
+                uploaded.bytes += blob.size;
+                state.uploads.push(blob);
+            }
         }
-        Ok(())
+        Ok(uploaded)
     }
 
     async fn read_many(&self, blobs: Vec<Blob>) -> Result<Vec<Bytes>> {
@@ -196,7 +192,7 @@ impl Store for Memory {
         Ok(Created::Bound)
     }
 
-    async fn resolve(&self, key: &str, fallbacks: &[String]) -> Result<Option<Ref>> {
+    async fn resolve(&self, key: &str, fallbacks: &[String]) -> Result<Option<Found>> {
         self.call()?;
         let state = self.state.lock().await;
         let exact = state.keys.get_key_value(key);
@@ -205,13 +201,9 @@ impl Store for Memory {
             bound.max_by_key(|(_, (_, written))| *written)
         };
         let found = exact.or_else(|| fallbacks.iter().find_map(newest));
-        Ok(found.map(|(key, (target, written))| Ref {
-            namespace: "test".to_owned(),
+        Ok(found.map(|(key, (root, _))| Found {
             key: key.clone(),
-            target: *target,
-            meta: Bytes::new(),
-            writer: String::new(),
-            written: SystemTime::UNIX_EPOCH + Duration::from_secs(*written),
+            root: *root,
         }))
     }
 }

@@ -4,6 +4,7 @@
 
 pub mod mount;
 pub mod outcomes;
+pub mod program;
 pub mod project;
 pub mod registry;
 pub mod root;

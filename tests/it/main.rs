@@ -25,6 +25,7 @@ mod power_cut;
 mod publish_path;
 mod scale;
 mod sea;
+mod setup;
 
 use std::{
     path::Path,

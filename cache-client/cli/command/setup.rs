@@ -22,7 +22,12 @@ pub(crate) struct Setup {
     #[command(flatten)]
     scope: Scopes,
     /// A registry that BuildKit is to pull through the cache; Docker's own if not given.
-    #[arg(long = "registry", value_name = "NAME", env = "CACHALOT_REGISTRIES", value_delimiter = ',')]
+    #[arg(
+        long = "registry",
+        value_name = "NAME",
+        env = "CACHALOT_REGISTRIES",
+        value_delimiter = ','
+    )]
     registries: Vec<String>,
     /// Leave out what would write the cache's address into lock files (uv).
     #[arg(long)]
@@ -42,7 +47,7 @@ pub(crate) struct Scopes {
     #[arg(long)]
     system: bool,
     /// Where the files of the whole machine are.
-    #[arg(long, hide = true, value_name = "DIR")]
+    #[arg(long, hide = true, env = "CACHALOT_ROOT", value_name = "DIR")]
     root: Option<PathBuf>,
 }
 
@@ -80,7 +85,11 @@ impl Setup {
         let tools = self.tools(&machine, &mut report);
         let options = self.options(&machine, connection, &tools);
         for scope in self.scope.all() {
-            let mine: Vec<Tool> = tools.iter().copied().filter(|it| self.scope.of(*it) == scope).collect();
+            let mine: Vec<Tool> = tools
+                .iter()
+                .copied()
+                .filter(|it| self.scope.of(*it) == scope)
+                .collect();
             self.in_scope(scope, &mine, &machine, &cache, &options, &mut report)?;
         }
         self.remark(&tools, &cache, &mut report);
@@ -93,7 +102,11 @@ impl Setup {
         if !self.only.is_empty() {
             return self.only.clone();
         }
-        let is_here = |tool: &Tool| tool.programs().iter().any(|it| machine.program(it).is_some());
+        let is_here = |tool: &Tool| {
+            tool.programs()
+                .iter()
+                .any(|it| machine.program(it).is_some())
+        };
         let (here, absent) = Tool::ALL.into_iter().partition(is_here);
         report.left_out = absent;
         here
@@ -152,7 +165,11 @@ impl Setup {
 
     /// What holds for all of them.
     fn remark(&self, tools: &[Tool], cache: &Cache, report: &mut Report) {
-        let stop: Vec<&str> = tools.iter().filter(|it| !it.falls_back()).map(|it| it.name()).collect();
+        let stop: Vec<&str> = tools
+            .iter()
+            .filter(|it| !it.falls_back())
+            .map(|it| it.name())
+            .collect();
         if !stop.is_empty() {
             report.notes.push(format!(
                 "{} cannot do without the cache while {} is away; apt, docker and buildkit go on",

@@ -28,7 +28,11 @@ pub(crate) struct Unsetup {
 impl Unsetup {
     pub(crate) fn run(self, output: &Output) -> Result<Exit> {
         let machine = self.scope.machine()?;
-        let tools = if self.only.is_empty() { Tool::ALL.to_vec() } else { self.only };
+        let tools = if self.only.is_empty() {
+            Tool::ALL.to_vec()
+        } else {
+            self.only
+        };
         let mut report = Report {
             dry_run: self.dry_run,
             ..Report::default()

@@ -96,7 +96,9 @@ impl Report {
         }
         if !self.left_out.is_empty() {
             let names = names(&self.left_out);
-            lines.push(format!("left out, not on this machine: {names} (--only sets them up anyway)"));
+            lines.push(format!(
+                "left out, not on this machine: {names} (--only sets them up anyway)"
+            ));
         }
         lines.extend(self.notes.iter().map(|note| format!("note: {note}")));
         if lines.is_empty() {
@@ -107,5 +109,9 @@ impl Report {
 }
 
 fn names(tools: &[Tool]) -> String {
-    tools.iter().map(|tool| tool.name()).collect::<Vec<_>>().join(", ")
+    tools
+        .iter()
+        .map(|tool| tool.name())
+        .collect::<Vec<_>>()
+        .join(", ")
 }

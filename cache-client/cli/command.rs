@@ -1,6 +1,7 @@
 //! The commands, a file each.
 
 mod completions;
+mod doctor;
 mod env;
 mod man;
 mod setup;
@@ -17,6 +18,7 @@ pub(crate) enum Command {
     Setup(setup::Setup),
     Unsetup(unsetup::Unsetup),
     Env(env::Env),
+    Doctor(doctor::Doctor),
     Completions(completions::Completions),
     Man(man::Man),
 }
@@ -27,6 +29,7 @@ impl Command {
         match self {
             Self::Setup(command) => command.run(connection, output),
             Self::Unsetup(command) => command.run(output),
+            Self::Doctor(command) => command.run(connection, output).await,
             Self::Env(command) => command.run(connection, output),
             Self::Completions(command) => command.run(),
             Self::Man(command) => command.run(),

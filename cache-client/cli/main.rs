@@ -2,6 +2,7 @@
 
 mod command;
 mod connection;
+mod doctor;
 mod exit;
 mod output;
 mod setup;

@@ -79,15 +79,33 @@ pub(crate) fn digest(bytes: &[u8]) -> String {
 
 /// Replaces a file, or makes it with `mode`. Mode, owner and extended attributes stay.
 pub(crate) fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
+    replace(path, bytes, mode, None)
+}
+
+/// Makes a file that is there what it was. Mode and owner were never changed by us; if
+/// they are others now, somebody wants them so.
+pub(crate) fn restore(path: &Path, seen: &Seen) -> Result<()> {
+    replace(path, &seen.bytes, 0, Some(seen.modified))
+}
+
+fn replace(path: &Path, bytes: &[u8], mode: u32, modified: Option<(i64, i64)>) -> Result<()> {
     let folder = path.parent().context("a file in a folder")?;
     let old = fs::metadata(path).ok();
     // A second name of the file would keep the old bytes.
     if old.as_ref().is_some_and(|old| old.nlink() > 1) {
-        return in_place(path, bytes);
+        return in_place(path, bytes, modified);
     }
-    match beside(path, folder, bytes, mode, old.as_ref()) {
+    let new = beside(path, folder, bytes, mode, old.as_ref());
+    let placed = new.and_then(|new| {
+        // Before it is in its place: whoever is killed in between leaves it whole.
+        date(new.path(), modified)?;
+        new.as_file().sync_all()?;
+        new.persist(path)?;
+        sync(folder)
+    });
+    match placed {
         // The file is a mount, or its folder is somebody else's.
-        Err(_) if old.is_some() => in_place(path, bytes),
+        Err(_) if old.is_some() => in_place(path, bytes, modified),
         done => done,
     }
 }
@@ -98,7 +116,7 @@ fn beside(
     bytes: &[u8],
     mode: u32,
     old: Option<&Metadata>,
-) -> Result<()> {
+) -> Result<NamedTempFile> {
     let mut new = new_beside(path)?;
     new.write_all(bytes)?;
     match old {
@@ -116,9 +134,7 @@ fn beside(
             adopt(new.path(), folder)?;
         }
     }
-    new.as_file().sync_all()?;
-    new.persist(path)?;
-    sync(folder)
+    Ok(new)
 }
 
 /// A file that is to take the place of `path`. Its name is always the same, so that what a
@@ -167,9 +183,10 @@ fn attributes(from: &Path, to: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn in_place(path: &Path, bytes: &[u8]) -> Result<()> {
+fn in_place(path: &Path, bytes: &[u8], modified: Option<(i64, i64)>) -> Result<()> {
     let mut file = File::options().write(true).truncate(true).open(path)?;
     file.write_all(bytes)?;
+    date(path, modified)?;
     Ok(file.sync_all()?)
 }
 
@@ -182,18 +199,19 @@ fn adopt(path: &Path, folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes a file that is there what it was. Mode and owner were never changed by us; if
-/// they are others now, somebody wants them so.
-pub(crate) fn restore(path: &Path, seen: &Seen) -> Result<()> {
-    write(path, &seen.bytes, 0)?;
+/// Says when a file was written last.
+fn date(path: &Path, modified: Option<(i64, i64)>) -> Result<()> {
+    let Some((seconds, nanoseconds)) = modified else {
+        return Ok(());
+    };
     let times = Timestamps {
         last_access: Timespec {
             tv_sec: 0,
             tv_nsec: UTIME_OMIT,
         },
         last_modification: Timespec {
-            tv_sec: seen.modified.0,
-            tv_nsec: seen.modified.1,
+            tv_sec: seconds,
+            tv_nsec: nanoseconds,
         },
     };
     Ok(utimensat(CWD, path, &times, AtFlags::empty())?)

@@ -10,9 +10,9 @@ use std::{
 };
 
 use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
 
 use crate::program;
-use tempfile::TempDir;
 
 /// A running (or killed) `cache-server`.
 #[derive(Debug)]
@@ -232,6 +232,12 @@ impl TestServer {
     #[must_use]
     pub fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
+    }
+
+    /// `127.0.0.1:port` of the admin listener.
+    #[must_use]
+    pub fn admin_address(&self) -> String {
+        format!("127.0.0.1:{}", self.admin_port)
     }
 
     /// The port of the data listener.

@@ -10,7 +10,7 @@ use super::setup::Scopes;
 use crate::{
     Connection, Exit, Output,
     doctor::{Check, Counters, MetricsPage, Probe, Proof, Verdict, checks},
-    setup::{Cache, Journal, Machine, Tool},
+    setup::{Cache, Machine, Tool},
 };
 
 /// Prove that each tool goes through the cache.
@@ -56,7 +56,7 @@ struct Findings {
 impl Doctor {
     pub(crate) async fn run(self, connection: &Connection, output: &Output) -> Result<Exit> {
         let machine = self.scope.machine()?;
-        let tools = self.tools(&machine)?;
+        let tools = self.tools(&machine, output)?;
         let cache = Cache::of(&connection.server)?;
         let counters = MetricsPage::new(&connection.admin, connection.token()?);
         let checks = checks(connection, &cache, &machine, &counters).await;
@@ -78,22 +78,17 @@ impl Doctor {
         })
     }
 
-    fn tools(&self, machine: &Machine) -> Result<BTreeSet<Tool>> {
+    fn tools(&self, machine: &Machine, output: &Output) -> Result<BTreeSet<Tool>> {
         if !self.only.is_empty() {
             return Ok(self.only.iter().copied().collect());
         }
-        let mut tools = BTreeSet::new();
-        for scope in self.scope.all() {
-            let journal = Journal::open(&machine.state(scope))?;
-            tools.extend(
-                journal
-                    .kept
-                    .entries
-                    .iter()
-                    .flat_map(|entry| entry.tools.clone()),
-            );
-        }
-        Ok(tools)
+        let journals = self.scope.journals(machine)?;
+        journals.notes.iter().for_each(|note| output.note(note));
+        let entries = journals
+            .open
+            .iter()
+            .flat_map(|(_, journal)| &journal.kept.entries);
+        Ok(entries.flat_map(|entry| entry.tools.clone()).collect())
     }
 
     async fn prove(&self, tool: Tool, machine: &Machine, counters: &impl Counters) -> Proof {

@@ -1,14 +1,16 @@
 //! `setup`.
 
-use std::path::PathBuf;
+use std::{io, path::PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Error, Result};
 use clap::Args;
 
 use crate::{
     Connection, Exit, Output,
-    setup::{Cache, Journal, Machine, Options, Plan, Report, Scope, Tool, Trouble},
-    setup::{registry_of_docker, told},
+    setup::{
+        Cache, Journal, Machine, Options, Plan, Report, Scope, Tool, Trouble, Wanted,
+        registry_of_docker, told,
+    },
 };
 
 /// Tell tools of the cache, in their own settings.
@@ -51,6 +53,13 @@ pub(crate) struct Scopes {
     root: Option<PathBuf>,
 }
 
+/// The journals of the scopes that are asked for.
+pub(crate) struct Journals {
+    pub(crate) open: Vec<(Scope, Journal)>,
+    /// Why one is missing.
+    pub(crate) notes: Vec<String>,
+}
+
 impl Scopes {
     pub(crate) fn machine(&self) -> Result<Machine> {
         Machine::here(self.root.as_deref())
@@ -71,6 +80,33 @@ impl Scopes {
             _ => tool.usual_scope(),
         }
     }
+
+    /// The journals of all scopes, before anything is touched. The machine's is left out,
+    /// and why is said, if it is not for this user and was not asked for.
+    pub(crate) fn journals(&self, machine: &Machine) -> Result<Journals> {
+        let (mut open, mut notes) = (Vec::new(), Vec::new());
+        for scope in self.all() {
+            match Journal::open(&machine.state(scope)) {
+                Ok(journal) => open.push((scope, journal)),
+                Err(error) if is_for_root(&error) && !self.system && scope == Scope::System => {
+                    notes.push(format!("the machine's settings are left alone: {error:#}"));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Journals { open, notes })
+    }
+}
+
+/// Whether someone with more rights could have done it.
+fn is_for_root(error: &Error) -> bool {
+    let kinds = error
+        .chain()
+        .filter_map(|it| it.downcast_ref::<io::Error>())
+        .map(io::Error::kind);
+    kinds
+        .into_iter()
+        .any(|kind| kind == io::ErrorKind::PermissionDenied)
 }
 
 impl Setup {
@@ -84,13 +120,13 @@ impl Setup {
         };
         let tools = self.tools(&machine, &mut report);
         let options = self.options(&machine, connection, &tools);
-        for scope in self.scope.all() {
-            let mine: Vec<Tool> = tools
-                .iter()
-                .copied()
-                .filter(|it| self.scope.of(*it) == scope)
-                .collect();
-            self.in_scope(scope, &mine, &machine, &cache, &options, &mut report)?;
+        let journals = self.scope.journals(&machine)?;
+        report.notes.extend(journals.notes);
+        for (scope, journal) in journals.open {
+            let is_mine = |tool: &&Tool| self.scope.of(**tool) == scope;
+            let mine: Vec<Tool> = tools.iter().filter(is_mine).copied().collect();
+            let wanted = wanted(&mine, scope, &machine, &cache, &options, &mut report);
+            self.change(wanted, journal, &mine, &cache, &mut report);
         }
         self.remark(&tools, &cache, &mut report);
         let failed = !report.failed.is_empty();
@@ -124,43 +160,35 @@ impl Setup {
         }
     }
 
-    fn in_scope(
+    fn change(
         &self,
-        scope: Scope,
+        wanted: Vec<Wanted>,
+        mut journal: Journal,
         tools: &[Tool],
-        machine: &Machine,
         cache: &Cache,
-        options: &Options,
         report: &mut Report,
-    ) -> Result<()> {
-        let mut wanted = Vec::new();
-        for tool in tools {
-            match told(*tool, scope, machine, cache, options) {
-                Ok(told) => {
-                    wanted.extend(told.wanted);
-                    report.notes.extend(told.notes);
-                }
-                Err(error) => report.failed.push(Trouble {
-                    tools: vec![*tool],
-                    path: None,
-                    reason: format!("{error:#}"),
-                }),
-            }
-        }
-        if wanted.is_empty() {
-            return Ok(());
-        }
-        let mut journal = Journal::open(&machine.state(scope))?;
+    ) {
         let plan = Plan::of(wanted, &journal);
-        let (files, failed) = if self.dry_run {
-            plan.tell()
+        let outcome = if self.dry_run {
+            Ok(plan.tell())
         } else {
-            journal.kept.server = cache.base().to_owned();
-            plan.perform(&mut journal).context("setup")?
+            cache.base().clone_into(&mut journal.kept.server);
+            plan.perform(&mut journal)
         };
-        report.files.extend(files);
-        report.failed.extend(failed);
-        Ok(())
+        match outcome {
+            Ok((files, failed)) => {
+                report.files.extend(files);
+                report.failed.extend(failed);
+            }
+            Err(error) if self.only.is_empty() && is_for_root(&error) => {
+                let names: Vec<&str> = tools.iter().map(|tool| tool.name()).collect();
+                let names = names.join(",");
+                report.notes.push(format!(
+                    "{names}: not done, since only root may: sudo cachalot setup --only {names}"
+                ));
+            }
+            Err(error) => report.failed.push(Trouble::new(tools, &error)),
+        }
     }
 
     /// What holds for all of them.
@@ -178,4 +206,26 @@ impl Setup {
             ));
         }
     }
+}
+
+/// What the tools need, and in the report what they cannot have.
+fn wanted(
+    tools: &[Tool],
+    scope: Scope,
+    machine: &Machine,
+    cache: &Cache,
+    options: &Options,
+    report: &mut Report,
+) -> Vec<Wanted> {
+    let mut wanted = Vec::new();
+    for tool in tools {
+        match told(*tool, scope, machine, cache, options) {
+            Ok(told) => {
+                wanted.extend(told.wanted);
+                report.notes.extend(told.notes);
+            }
+            Err(error) => report.failed.push(Trouble::new(&[*tool], &error)),
+        }
+    }
+    wanted
 }

@@ -55,46 +55,24 @@ impl Plan {
         let now = file::read(&target)?;
         let known = journal.entry(&target);
         let before = before(now.as_ref(), known, &want.edit)?;
-        let text = before
-            .as_ref()
-            .map_or(Ok(""), |seen| std::str::from_utf8(&seen.bytes));
-        let text = text.context("it is not UTF-8")?;
+        let bytes = before.as_ref().map_or(&[][..], |seen| &seen.bytes);
+        let text = std::str::from_utf8(bytes).context("it is not UTF-8")?;
         let applied = want.edit.apply(text).map_err(|reason| anyhow!(reason))?;
-
-        let mut after = vec![file::digest(applied.text.as_bytes())];
-        let mut tools = BTreeSet::from([want.tool]);
-        let mut folders = file::missing_folders(&target);
+        let mut entry = Entry {
+            path: want.path,
+            folders: file::missing_folders(&target),
+            target,
+            tools: BTreeSet::from([want.tool]),
+            keys: want.keys,
+            before: before.as_ref().map(Before::of),
+            after: vec![file::digest(applied.text.as_bytes())],
+            undo: applied.undo,
+        };
         if let Some(known) = known {
-            // Until this is written it may still be what was written before.
-            after.extend(
-                known
-                    .after
-                    .iter()
-                    .filter(|it| **it != after[0])
-                    .cloned()
-                    .collect::<Vec<_>>(),
-            );
-            tools.extend(&known.tools);
-            folders.extend(
-                known
-                    .folders
-                    .iter()
-                    .filter(|it| !folders.contains(it))
-                    .cloned()
-                    .collect::<Vec<_>>(),
-            );
+            entry.inherit(known);
         }
         self.changes.push(Change {
-            entry: Entry {
-                path: want.path,
-                target,
-                tools,
-                keys: want.keys,
-                before: before.as_ref().map(Before::of),
-                after,
-                undo: applied.undo,
-                folders,
-            },
+            entry,
             now,
             text: applied.text,
             mode: want.edit.mode(),
@@ -173,6 +151,23 @@ impl Change {
     }
 }
 
+impl Entry {
+    /// Takes over what an earlier setup knew of the file.
+    fn inherit(&mut self, known: &Self) {
+        fn add<T: PartialEq + Clone>(to: &mut Vec<T>, from: &[T]) {
+            for it in from {
+                if !to.contains(it) {
+                    to.push(it.clone());
+                }
+            }
+        }
+        // Until the file is written it may still be what was written before.
+        add(&mut self.after, &known.after);
+        add(&mut self.folders, &known.folders);
+        self.tools.extend(&known.tools);
+    }
+}
+
 impl Journal {
     /// A file that could not be written is as it was: what was known of it stays so.
     fn unwrite(&mut self, entry: &Entry, now: Option<&Seen>) {
@@ -224,7 +219,8 @@ pub(crate) fn undo(
     dry_run: bool,
 ) -> Result<(Vec<FileReport>, Vec<Trouble>)> {
     let (mut done, mut failed) = (Vec::new(), Vec::new());
-    for mut entry in journal.kept.entries.clone() {
+    // The last first: settings that name a file go before it does.
+    for mut entry in journal.kept.entries.clone().into_iter().rev() {
         let (path, target) = (entry.path.clone(), entry.target.clone());
         let gone: Vec<Tool> = entry
             .tools

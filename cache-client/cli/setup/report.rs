@@ -58,6 +58,17 @@ pub(crate) struct Trouble {
     pub(crate) reason: String,
 }
 
+impl Trouble {
+    /// What went wrong with tools, and no file of theirs in particular.
+    pub(crate) fn new(tools: &[Tool], error: &anyhow::Error) -> Self {
+        Self {
+            tools: tools.to_vec(),
+            path: None,
+            reason: format!("{error:#}"),
+        }
+    }
+}
+
 impl Done {
     const fn words(self) -> &'static str {
         match self {

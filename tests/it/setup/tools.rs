@@ -215,7 +215,7 @@ impl Workshop {
 /// The digest of all that setup may touch.
 const DIGEST: &str = r"
     digest() {
-        (cd / && find etc root usr/local var/lib/cachalot \
+        (cd / && find etc ${HOME#/} usr/local var/lib/cachalot \
             -type d -printf '%p %m %U\n' -o -type l -printf '%p to %l\n' \
             -o -type f -printf '%p %m %U ' -exec sha256sum {} \; ) 2>/dev/null | sort | sha256sum
     }";
@@ -294,7 +294,7 @@ fn docker(root: &Root) -> Result<()> {
         export CACHALOT_URL=http://{at} CACHALOT_ADMIN_URL=http://{admin}
         before=$(digest)
         cachalot setup --only docker,buildkit
-        grep -F '[registry."{name}"]' /root/.docker/buildx/buildkitd.default.toml
+        grep -F '[registry."{name}"]' ~/.docker/buildx/buildkitd.default.toml
         kill -HUP $(pidof dockerd)
         until docker info | grep -q {at}; do sleep 0.1; done
         cachalot doctor --only docker --package docker=base/debian:1

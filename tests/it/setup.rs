@@ -67,6 +67,11 @@ fn there_and_back(variant: &variants::Variant) -> Result<()> {
             "{second:#}"
         );
 
+        machine.cachalot(&[&["unsetup", "--dry-run"], &more[..]].concat())?;
+        ensure!(
+            machine.tree()? == after,
+            "a dry run of unsetup changed something"
+        );
         let undone = machine.cachalot(&[&["unsetup"], &more[..]].concat())?;
         ensure!(failures(&undone).is_empty(), "{undone:#}");
         ensure!(

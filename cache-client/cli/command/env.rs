@@ -49,17 +49,32 @@ impl Env {
             .filter(|tool| environment(&[**tool], &cache).is_empty())
             .map(|tool| tool.name())
             .collect();
-        let shell = if output.json { Shell::Json } else { self.shell };
-        let lines = lines(&environment(&tools, &cache), &machine, shell, self.unset);
+        let all = environment(&tools, &cache);
+        let variables = document(&all, self.unset);
+        let lines = lines(&all, &machine, self.shell, self.unset);
         if !silent.is_empty() && !self.unset {
             output.note(&format!(
                 "no variables for {}: use `cachalot setup`",
                 silent.join(", ")
             ));
         }
-        println!("{}", lines.join("\n"));
+        output.print(&variables, |_| lines.join("\n"))?;
         Ok(Exit::Done)
     }
+}
+
+/// For programs: names and values, null for what is to be unset.
+fn document(variables: &[(&'static str, String)], unset: bool) -> Map<String, Value> {
+    let value = |value: &String| {
+        if unset {
+            Value::Null
+        } else {
+            value.clone().into()
+        }
+    };
+    let all = variables.iter();
+    all.map(|(name, text)| ((*name).to_owned(), value(text)))
+        .collect()
 }
 
 fn lines(
@@ -69,17 +84,7 @@ fn lines(
     unset: bool,
 ) -> Vec<String> {
     if shell == Shell::Json {
-        let value = |value: &String| {
-            if unset {
-                Value::Null
-            } else {
-                value.clone().into()
-            }
-        };
-        let all = variables
-            .iter()
-            .map(|(name, text)| ((*name).to_owned(), value(text)));
-        return vec![Value::Object(all.collect::<Map<_, _>>()).to_string()];
+        return vec![Value::Object(document(variables, unset)).to_string()];
     }
     let mut lines = Vec::new();
     for (name, value) in variables {

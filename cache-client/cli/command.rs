@@ -2,6 +2,7 @@
 
 mod build;
 mod completions;
+mod doctor;
 mod env;
 mod man;
 mod setup;
@@ -48,6 +49,7 @@ pub(crate) enum Command {
     Scrub(scrub::Scrub),
     Check(check::Check),
     Repair(check::Repair),
+    Doctor(doctor::Doctor),
     Completions(completions::Completions),
     Man(man::Man),
     Mount(mount::Mount),
@@ -59,6 +61,7 @@ impl Command {
         match self {
             Self::Setup(command) => command.run(connection, output),
             Self::Unsetup(command) => command.run(output),
+            Self::Doctor(command) => command.run(connection, output).await,
             Self::Env(command) => command.run(connection, output),
             Self::Build(command) => command.run(connection, output).await,
             Self::Get(command) => command.run(connection, output).await,

@@ -4,6 +4,7 @@ mod build;
 mod command;
 mod connection;
 mod dockerfile;
+mod doctor;
 mod exit;
 mod mount;
 mod lock;

@@ -18,5 +18,5 @@ pub(crate) use self::{
     machine::Machine,
     report::{Done, FileReport, Report, Trouble},
     tool::{Scope, Tool},
-    tools::{Cache, Options, environment, registry_of_docker, told},
+    tools::{Cache, Options, Wanted, environment, registry_of_docker, told},
 };

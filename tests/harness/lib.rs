@@ -6,6 +6,7 @@ pub mod bazel;
 pub mod cpp;
 pub mod mount;
 pub mod outcomes;
+pub mod program;
 pub mod project;
 pub mod recc;
 pub mod registry;

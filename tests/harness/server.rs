@@ -5,15 +5,14 @@ use std::{
     net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::{
-        OnceLock,
-        atomic::{AtomicU16, Ordering},
-    },
+    sync::atomic::{AtomicU16, Ordering},
     time::{Duration, Instant},
 };
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
+
+use crate::program;
 
 /// A running (or killed) `cache-server`.
 #[derive(Debug)]
@@ -146,7 +145,7 @@ impl TestServer {
             .open(self.log_path())
             .expect("a log");
         let mut words = self.wrapper.clone();
-        words.push(binary().display().to_string());
+        words.push(program::path("cache-server").display().to_string());
         let mut command = Command::new(&words[0]);
         command
             .args(&words[1..])
@@ -233,6 +232,12 @@ impl TestServer {
     #[must_use]
     pub fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
+    }
+
+    /// `127.0.0.1:port` of the admin listener.
+    #[must_use]
+    pub fn admin_address(&self) -> String {
+        format!("127.0.0.1:{}", self.admin_port)
     }
 
     /// The port of the data listener.
@@ -332,41 +337,6 @@ pub fn free_port() -> u16 {
         .map(|_| FIRST + (start + NEXT.fetch_add(1, Ordering::Relaxed) % COUNT) % COUNT)
         .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
         .expect("a free port")
-}
-
-/// The server's binary, built once; or the one that `CACHALOT_SERVER` names.
-fn binary() -> &'static Path {
-    static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    BINARY.get_or_init(|| {
-        if let Some(built) = std::env::var_os("CACHALOT_SERVER") {
-            return built.into();
-        }
-        // The selection that the Makefile builds: another one would be another
-        // build of RocksDB.
-        let built = Command::new(env!("CARGO"))
-            .args([
-                "build",
-                "--quiet",
-                "--release",
-                "--workspace",
-                "--bins",
-                "--examples",
-            ])
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
-            .status();
-        assert!(
-            built.is_ok_and(|status| status.success()),
-            "the server does not build"
-        );
-        // target/release/deps/it-0123 → target/release/cache-server
-        let this = std::env::current_exe().expect("this program");
-        let profile = this
-            .ancestors()
-            .find(|folder| folder.join("cache-server").exists());
-        profile
-            .expect("the server beside the tests")
-            .join("cache-server")
-    })
 }
 
 /// Whether a process runs: a dead one that nobody has waited for does not.

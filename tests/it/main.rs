@@ -27,6 +27,7 @@ mod publish_path;
 mod remote_cache;
 mod scale;
 mod sea;
+mod setup;
 
 use std::{
     path::Path,

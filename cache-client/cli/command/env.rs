@@ -39,20 +39,42 @@ impl Env {
     pub(crate) fn run(self, connection: &Connection, output: &Output) -> Result<Exit> {
         let cache = Cache::of(&connection.server)?;
         let machine = Machine::here(None)?;
-        let tools = if self.only.is_empty() { Tool::ALL.to_vec() } else { self.only };
+        let tools = if self.only.is_empty() {
+            Tool::ALL.to_vec()
+        } else {
+            self.only
+        };
         let silent: Vec<&str> = tools
             .iter()
             .filter(|tool| environment(&[**tool], &cache).is_empty())
             .map(|tool| tool.name())
             .collect();
-        let shell = if output.json { Shell::Json } else { self.shell };
-        let lines = lines(&environment(&tools, &cache), &machine, shell, self.unset);
+        let all = environment(&tools, &cache);
+        let variables = document(&all, self.unset);
+        let lines = lines(&all, &machine, self.shell, self.unset);
         if !silent.is_empty() && !self.unset {
-            output.note(&format!("no variables for {}: use `cachalot setup`", silent.join(", ")));
+            output.note(&format!(
+                "no variables for {}: use `cachalot setup`",
+                silent.join(", ")
+            ));
         }
-        println!("{}", lines.join("\n"));
+        output.print(&variables, |_| lines.join("\n"))?;
         Ok(Exit::Done)
     }
+}
+
+/// For programs: names and values, null for what is to be unset.
+fn document(variables: &[(&'static str, String)], unset: bool) -> Map<String, Value> {
+    let value = |value: &String| {
+        if unset {
+            Value::Null
+        } else {
+            value.clone().into()
+        }
+    };
+    let all = variables.iter();
+    all.map(|(name, text)| ((*name).to_owned(), value(text)))
+        .collect()
 }
 
 fn lines(
@@ -62,9 +84,7 @@ fn lines(
     unset: bool,
 ) -> Vec<String> {
     if shell == Shell::Json {
-        let value = |value: &String| if unset { Value::Null } else { value.clone().into() };
-        let all = variables.iter().map(|(name, text)| ((*name).to_owned(), value(text)));
-        return vec![Value::Object(all.collect::<Map<_, _>>()).to_string()];
+        return vec![Value::Object(document(variables, unset)).to_string()];
     }
     let mut lines = Vec::new();
     for (name, value) in variables {
@@ -122,7 +142,10 @@ mod tests {
         let wanted = [("PIP_INDEX_URL", "http://cache.example:3142/".to_owned())];
         let on = lines(&wanted, &machine(ONE), Shell::Sh, false);
         let kept = r"export CACHALOT_BEFORE_PIP_INDEX_URL='https://packages.example/it'\''s'";
-        assert_eq!(on, [kept, "export PIP_INDEX_URL='http://cache.example:3142/'"]);
+        assert_eq!(
+            on,
+            [kept, "export PIP_INDEX_URL='http://cache.example:3142/'"]
+        );
 
         let then = [
             ("PIP_INDEX_URL", "http://cache.example:3142/"),
@@ -131,13 +154,22 @@ mod tests {
         let again = lines(&wanted, &machine(&then), Shell::Sh, false);
         assert_eq!(again, ["export PIP_INDEX_URL='http://cache.example:3142/'"]);
         let off = lines(&wanted, &machine(&then), Shell::Fish, true);
-        assert_eq!(off, ["set -gx PIP_INDEX_URL 'x'", "set -e CACHALOT_BEFORE_PIP_INDEX_URL"]);
+        assert_eq!(
+            off,
+            [
+                "set -gx PIP_INDEX_URL 'x'",
+                "set -e CACHALOT_BEFORE_PIP_INDEX_URL"
+            ]
+        );
     }
 
     #[test]
     fn what_was_not_set_is_unset_again() {
         let wanted = [("UV_DEFAULT_INDEX", "http://cache.example:3142/".to_owned())];
-        assert_eq!(lines(&wanted, &machine(&[]), Shell::Sh, true), ["unset UV_DEFAULT_INDEX"]);
+        assert_eq!(
+            lines(&wanted, &machine(&[]), Shell::Sh, true),
+            ["unset UV_DEFAULT_INDEX"]
+        );
         let json = lines(&wanted, &machine(&[]), Shell::Json, true);
         assert_eq!(json, [r#"{"UV_DEFAULT_INDEX":null}"#]);
     }

@@ -1,14 +1,16 @@
 //! `setup`.
 
-use std::path::PathBuf;
+use std::{io, path::PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Error, Result};
 use clap::Args;
 
 use crate::{
     Connection, Exit, Output,
-    setup::{Cache, Journal, Machine, Options, Plan, Report, Scope, Tool, Trouble},
-    setup::{registry_of_docker, told},
+    setup::{
+        Cache, Journal, Machine, Options, Plan, Report, Scope, Tool, Trouble, Wanted,
+        registry_of_docker, told,
+    },
 };
 
 /// Tell tools of the cache, in their own settings.
@@ -22,7 +24,12 @@ pub(crate) struct Setup {
     #[command(flatten)]
     scope: Scopes,
     /// A registry that BuildKit is to pull through the cache; Docker's own if not given.
-    #[arg(long = "registry", value_name = "NAME", env = "CACHALOT_REGISTRIES", value_delimiter = ',')]
+    #[arg(
+        long = "registry",
+        value_name = "NAME",
+        env = "CACHALOT_REGISTRIES",
+        value_delimiter = ','
+    )]
     registries: Vec<String>,
     /// Leave out what would write the cache's address into lock files (uv).
     #[arg(long)]
@@ -42,8 +49,15 @@ pub(crate) struct Scopes {
     #[arg(long)]
     system: bool,
     /// Where the files of the whole machine are.
-    #[arg(long, hide = true, value_name = "DIR")]
+    #[arg(long, hide = true, env = "CACHALOT_ROOT", value_name = "DIR")]
     root: Option<PathBuf>,
+}
+
+/// The journals of the scopes that are asked for.
+pub(crate) struct Journals {
+    pub(crate) open: Vec<(Scope, Journal)>,
+    /// Why one is missing.
+    pub(crate) notes: Vec<String>,
 }
 
 impl Scopes {
@@ -66,6 +80,33 @@ impl Scopes {
             _ => tool.usual_scope(),
         }
     }
+
+    /// The journals of all scopes, before anything is touched. The machine's is left out,
+    /// and why is said, if it is not for this user and was not asked for.
+    pub(crate) fn journals(&self, machine: &Machine) -> Result<Journals> {
+        let (mut open, mut notes) = (Vec::new(), Vec::new());
+        for scope in self.all() {
+            match Journal::open(&machine.state(scope)) {
+                Ok(journal) => open.push((scope, journal)),
+                Err(error) if is_for_root(&error) && !self.system && scope == Scope::System => {
+                    notes.push(format!("the machine's settings are left alone: {error:#}"));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Journals { open, notes })
+    }
+}
+
+/// Whether someone with more rights could have done it.
+fn is_for_root(error: &Error) -> bool {
+    let kinds = error
+        .chain()
+        .filter_map(|it| it.downcast_ref::<io::Error>())
+        .map(io::Error::kind);
+    kinds
+        .into_iter()
+        .any(|kind| kind == io::ErrorKind::PermissionDenied)
 }
 
 impl Setup {
@@ -79,9 +120,13 @@ impl Setup {
         };
         let tools = self.tools(&machine, &mut report);
         let options = self.options(&machine, connection, &tools);
-        for scope in self.scope.all() {
-            let mine: Vec<Tool> = tools.iter().copied().filter(|it| self.scope.of(*it) == scope).collect();
-            self.in_scope(scope, &mine, &machine, &cache, &options, &mut report)?;
+        let journals = self.scope.journals(&machine)?;
+        report.notes.extend(journals.notes);
+        for (scope, journal) in journals.open {
+            let is_mine = |tool: &&Tool| self.scope.of(**tool) == scope;
+            let mine: Vec<Tool> = tools.iter().filter(is_mine).copied().collect();
+            let wanted = wanted(&mine, scope, &machine, &cache, &options, &mut report);
+            self.change(wanted, journal, &mine, &cache, &mut report);
         }
         self.remark(&tools, &cache, &mut report);
         let failed = !report.failed.is_empty();
@@ -93,7 +138,11 @@ impl Setup {
         if !self.only.is_empty() {
             return self.only.clone();
         }
-        let is_here = |tool: &Tool| tool.programs().iter().any(|it| machine.program(it).is_some());
+        let is_here = |tool: &Tool| {
+            tool.programs()
+                .iter()
+                .any(|it| machine.program(it).is_some())
+        };
         let (here, absent) = Tool::ALL.into_iter().partition(is_here);
         report.left_out = absent;
         here
@@ -111,48 +160,44 @@ impl Setup {
         }
     }
 
-    fn in_scope(
+    fn change(
         &self,
-        scope: Scope,
+        wanted: Vec<Wanted>,
+        mut journal: Journal,
         tools: &[Tool],
-        machine: &Machine,
         cache: &Cache,
-        options: &Options,
         report: &mut Report,
-    ) -> Result<()> {
-        let mut wanted = Vec::new();
-        for tool in tools {
-            match told(*tool, scope, machine, cache, options) {
-                Ok(told) => {
-                    wanted.extend(told.wanted);
-                    report.notes.extend(told.notes);
-                }
-                Err(error) => report.failed.push(Trouble {
-                    tools: vec![*tool],
-                    path: None,
-                    reason: format!("{error:#}"),
-                }),
-            }
-        }
-        if wanted.is_empty() {
-            return Ok(());
-        }
-        let mut journal = Journal::open(&machine.state(scope))?;
+    ) {
         let plan = Plan::of(wanted, &journal);
-        let (files, failed) = if self.dry_run {
-            plan.tell()
+        let outcome = if self.dry_run {
+            Ok(plan.tell())
         } else {
-            journal.kept.server = cache.base().to_owned();
-            plan.perform(&mut journal).context("setup")?
+            cache.base().clone_into(&mut journal.kept.server);
+            plan.perform(&mut journal)
         };
-        report.files.extend(files);
-        report.failed.extend(failed);
-        Ok(())
+        match outcome {
+            Ok((files, failed)) => {
+                report.files.extend(files);
+                report.failed.extend(failed);
+            }
+            Err(error) if self.only.is_empty() && is_for_root(&error) => {
+                let names: Vec<&str> = tools.iter().map(|tool| tool.name()).collect();
+                let names = names.join(",");
+                report.notes.push(format!(
+                    "{names}: not done, since only root may: sudo cachalot setup --only {names}"
+                ));
+            }
+            Err(error) => report.failed.push(Trouble::new(tools, &error)),
+        }
     }
 
     /// What holds for all of them.
     fn remark(&self, tools: &[Tool], cache: &Cache, report: &mut Report) {
-        let stop: Vec<&str> = tools.iter().filter(|it| !it.falls_back()).map(|it| it.name()).collect();
+        let stop: Vec<&str> = tools
+            .iter()
+            .filter(|it| !it.falls_back())
+            .map(|it| it.name())
+            .collect();
         if !stop.is_empty() {
             report.notes.push(format!(
                 "{} cannot do without the cache while {} is away; apt, docker and buildkit go on",
@@ -161,4 +206,26 @@ impl Setup {
             ));
         }
     }
+}
+
+/// What the tools need, and in the report what they cannot have.
+fn wanted(
+    tools: &[Tool],
+    scope: Scope,
+    machine: &Machine,
+    cache: &Cache,
+    options: &Options,
+    report: &mut Report,
+) -> Vec<Wanted> {
+    let mut wanted = Vec::new();
+    for tool in tools {
+        match told(*tool, scope, machine, cache, options) {
+            Ok(told) => {
+                wanted.extend(told.wanted);
+                report.notes.extend(told.notes);
+            }
+            Err(error) => report.failed.push(Trouble::new(&[*tool], &error)),
+        }
+    }
+    wanted
 }

@@ -6,7 +6,7 @@ use clap::Args;
 use super::setup::Scopes;
 use crate::{
     Exit, Output,
-    setup::{Journal, Report, Tool, undo},
+    setup::{Report, Tool, undo},
 };
 
 /// Take back what `setup` did.
@@ -28,15 +28,18 @@ pub(crate) struct Unsetup {
 impl Unsetup {
     pub(crate) fn run(self, output: &Output) -> Result<Exit> {
         let machine = self.scope.machine()?;
-        let tools = if self.only.is_empty() { Tool::ALL.to_vec() } else { self.only };
+        let tools = if self.only.is_empty() {
+            Tool::ALL.to_vec()
+        } else {
+            self.only
+        };
         let mut report = Report {
             dry_run: self.dry_run,
             ..Report::default()
         };
-        // All are read before the first is acted on: a damaged one stops everything.
-        let scopes = self.scope.all().into_iter();
-        let journals: Result<Vec<_>> = scopes.map(|it| Journal::open(&machine.state(it))).collect();
-        for mut journal in journals? {
+        let journals = self.scope.journals(&machine)?;
+        report.notes = journals.notes;
+        for (_, mut journal) in journals.open {
             let (files, failed) = undo(&mut journal, &tools, self.dry_run)?;
             report.files.extend(files);
             report.failed.extend(failed);

@@ -55,30 +55,24 @@ impl Plan {
         let now = file::read(&target)?;
         let known = journal.entry(&target);
         let before = before(now.as_ref(), known, &want.edit)?;
-        let text = before.as_ref().map_or(Ok(""), |seen| std::str::from_utf8(&seen.bytes));
-        let text = text.context("it is not UTF-8")?;
+        let bytes = before.as_ref().map_or(&[][..], |seen| &seen.bytes);
+        let text = std::str::from_utf8(bytes).context("it is not UTF-8")?;
         let applied = want.edit.apply(text).map_err(|reason| anyhow!(reason))?;
-
-        let mut after = vec![file::digest(applied.text.as_bytes())];
-        let mut tools = BTreeSet::from([want.tool]);
-        let mut folders = file::missing_folders(&target);
+        let mut entry = Entry {
+            path: want.path,
+            folders: file::missing_folders(&target),
+            target,
+            tools: BTreeSet::from([want.tool]),
+            keys: want.keys,
+            before: before.as_ref().map(Before::of),
+            after: vec![file::digest(applied.text.as_bytes())],
+            undo: applied.undo,
+        };
         if let Some(known) = known {
-            // Until this is written it may still be what was written before.
-            after.extend(known.after.iter().filter(|it| **it != after[0]).cloned().collect::<Vec<_>>());
-            tools.extend(&known.tools);
-            folders.extend(known.folders.iter().filter(|it| !folders.contains(it)).cloned().collect::<Vec<_>>());
+            entry.inherit(known);
         }
         self.changes.push(Change {
-            entry: Entry {
-                path: want.path,
-                target,
-                tools,
-                keys: want.keys,
-                before: before.as_ref().map(Before::of),
-                after,
-                undo: applied.undo,
-                folders,
-            },
+            entry,
             now,
             text: applied.text,
             mode: want.edit.mode(),
@@ -129,7 +123,9 @@ impl Plan {
 
 impl Change {
     fn is_there(&self) -> bool {
-        self.now.as_ref().is_some_and(|seen| seen.bytes == self.text.as_bytes())
+        self.now
+            .as_ref()
+            .is_some_and(|seen| seen.bytes == self.text.as_bytes())
     }
 
     fn write(&self) -> Result<()> {
@@ -144,10 +140,31 @@ impl Change {
         FileReport {
             path: self.entry.path.clone(),
             tools: self.entry.tools.iter().copied().collect(),
-            done: if self.is_there() { Done::Unchanged } else { Done::Written },
+            done: if self.is_there() {
+                Done::Unchanged
+            } else {
+                Done::Written
+            },
             keys: self.entry.keys.clone(),
             diff,
         }
+    }
+}
+
+impl Entry {
+    /// Takes over what an earlier setup knew of the file.
+    fn inherit(&mut self, known: &Self) {
+        fn add<T: PartialEq + Clone>(to: &mut Vec<T>, from: &[T]) {
+            for it in from {
+                if !to.contains(it) {
+                    to.push(it.clone());
+                }
+            }
+        }
+        // Until the file is written it may still be what was written before.
+        add(&mut self.after, &known.after);
+        add(&mut self.folders, &known.folders);
+        self.tools.extend(&known.tools);
     }
 }
 
@@ -155,7 +172,10 @@ impl Journal {
     /// A file that could not be written is as it was: what was known of it stays so.
     fn unwrite(&mut self, entry: &Entry, now: Option<&Seen>) {
         let digest = now.map(|seen| file::digest(&seen.bytes));
-        let before = entry.before.as_ref().map(|before| before.digest().to_owned());
+        let before = entry
+            .before
+            .as_ref()
+            .map(|before| before.digest().to_owned());
         if digest == before {
             self.forget(&entry.target);
         }
@@ -177,7 +197,10 @@ fn before(now: Option<&Seen>, known: Option<&Entry>, edit: &Edit) -> Result<Opti
     }
     let text = std::str::from_utf8(&seen.bytes).context("it is not UTF-8")?;
     let bytes = edit::without_blocks(text).into_bytes();
-    Ok(Some(Seen { bytes, ..seen.clone() }))
+    Ok(Some(Seen {
+        bytes,
+        ..seen.clone()
+    }))
 }
 
 fn without(seen: &Seen, undo: &Undo) -> Result<Seen> {
@@ -196,9 +219,15 @@ pub(crate) fn undo(
     dry_run: bool,
 ) -> Result<(Vec<FileReport>, Vec<Trouble>)> {
     let (mut done, mut failed) = (Vec::new(), Vec::new());
-    for mut entry in journal.kept.entries.clone() {
+    // The last first: settings that name a file go before it does.
+    for mut entry in journal.kept.entries.clone().into_iter().rev() {
         let (path, target) = (entry.path.clone(), entry.target.clone());
-        let gone: Vec<Tool> = entry.tools.iter().copied().filter(|it| tools.contains(it)).collect();
+        let gone: Vec<Tool> = entry
+            .tools
+            .iter()
+            .copied()
+            .filter(|it| tools.contains(it))
+            .collect();
         if gone.is_empty() {
             continue;
         }
@@ -242,8 +271,12 @@ fn undo_one(entry: &Entry, dry_run: bool) -> Result<(Done, String)> {
     let bytes = |seen: Option<&Seen>| seen.map(|seen| seen.bytes.clone());
     if dry_run {
         let (old, new) = (bytes(now.as_ref()), bytes(then.as_ref()));
-        return Ok((done, diff::unified(&entry.path, old.as_deref(), new.as_deref())));
+        return Ok((
+            done,
+            diff::unified(&entry.path, old.as_deref(), new.as_deref()),
+        ));
     }
+    file::discard_new(&entry.target);
     match (&now, &then) {
         (Some(_), None) => file::remove(&entry.target)?,
         (Some(_), Some(then)) if done == Done::TakenOut => {
@@ -271,7 +304,10 @@ fn undone(entry: &Entry, now: Option<&Seen>, before: Option<Seen>) -> Result<(Do
             before => (Done::Restored, before),
         });
     }
-    if before.as_ref().is_some_and(|before| before.bytes == seen.bytes) {
+    if before
+        .as_ref()
+        .is_some_and(|before| before.bytes == seen.bytes)
+    {
         return Ok((Done::Gone, now.cloned()));
     }
     let then = without(seen, &entry.undo)?;

@@ -6,7 +6,8 @@ use similar::TextDiff;
 
 /// A unified diff of a file; `None` is no file.
 pub(crate) fn unified(path: &Path, before: Option<&[u8]>, after: Option<&[u8]>) -> String {
-    let text = |bytes: Option<&[u8]>| String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned();
+    let text =
+        |bytes: Option<&[u8]>| String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned();
     let name = |bytes: Option<&[u8]>| match bytes {
         Some(_) => path.display().to_string(),
         None => "/dev/null".to_owned(),

@@ -17,11 +17,17 @@ pub(crate) enum Edit {
     /// The file is ours.
     Whole { text: String, executable: bool },
     /// pip's: the index of all commands.
-    Pip { index: String, trusted: Option<String> },
+    Pip {
+        index: String,
+        trusted: Option<String>,
+    },
     /// One line of a file of lines that begin with a key, before all sections.
     Line { key: &'static str, line: String },
     /// Yarn's: a server, and a host that may be spoken to in the clear.
-    Yarn { server: String, plain: Option<String> },
+    Yarn {
+        server: String,
+        plain: Option<String>,
+    },
     /// uv's: the index that is asked for whatever no other has.
     Uv { index: String },
     /// Values of keys of tables.
@@ -36,9 +42,14 @@ pub(crate) enum Edit {
 pub(crate) enum Undo {
     Whole,
     /// Lines between markers, and lines that were put aside.
-    Block { lines: Vec<String> },
+    Block {
+        lines: Vec<String>,
+    },
     /// An element of `registry-mirrors`, and whether that was made for it.
-    Mirror { url: String, made: bool },
+    Mirror {
+        url: String,
+        made: bool,
+    },
 }
 
 /// A changed text.

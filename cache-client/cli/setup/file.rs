@@ -9,11 +9,14 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use rustix::{
-    fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_OMIT, XattrFlags, lgetxattr, llistxattr, lsetxattr, utimensat},
+    fs::{
+        AtFlags, CWD, Timespec, Timestamps, UTIME_OMIT, XattrFlags, lgetxattr, llistxattr,
+        lsetxattr, utimensat,
+    },
     process::geteuid,
 };
 use sha2::{Digest, Sha256};
-use tempfile::NamedTempFile;
+use tempfile::{Builder, NamedTempFile};
 
 /// How many links are followed, as Linux does.
 const LINKS: usize = 40;
@@ -53,7 +56,10 @@ pub(crate) fn read(path: &Path) -> Result<Option<Seen>> {
 }
 
 fn is_absence(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+    )
 }
 
 impl Seen {
@@ -73,21 +79,45 @@ pub(crate) fn digest(bytes: &[u8]) -> String {
 
 /// Replaces a file, or makes it with `mode`. Mode, owner and extended attributes stay.
 pub(crate) fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
+    replace(path, bytes, mode, None)
+}
+
+/// Makes a file that is there what it was. Mode and owner were never changed by us; if
+/// they are others now, somebody wants them so.
+pub(crate) fn restore(path: &Path, seen: &Seen) -> Result<()> {
+    replace(path, &seen.bytes, 0, Some(seen.modified))
+}
+
+fn replace(path: &Path, bytes: &[u8], mode: u32, modified: Option<(i64, i64)>) -> Result<()> {
     let folder = path.parent().context("a file in a folder")?;
     let old = fs::metadata(path).ok();
     // A second name of the file would keep the old bytes.
     if old.as_ref().is_some_and(|old| old.nlink() > 1) {
-        return in_place(path, bytes);
+        return in_place(path, bytes, modified);
     }
-    match beside(path, folder, bytes, mode, old.as_ref()) {
+    let new = beside(path, folder, bytes, mode, old.as_ref());
+    let placed = new.and_then(|new| {
+        // Before it is in its place: whoever is killed in between leaves it whole.
+        date(new.path(), modified)?;
+        new.as_file().sync_all()?;
+        new.persist(path)?;
+        sync(folder)
+    });
+    match placed {
         // The file is a mount, or its folder is somebody else's.
-        Err(_) if old.is_some() => in_place(path, bytes),
+        Err(_) if old.is_some() => in_place(path, bytes, modified),
         done => done,
     }
 }
 
-fn beside(path: &Path, folder: &Path, bytes: &[u8], mode: u32, old: Option<&Metadata>) -> Result<()> {
-    let mut new = NamedTempFile::with_prefix_in(".cachalot-", folder)?;
+fn beside(
+    path: &Path,
+    folder: &Path,
+    bytes: &[u8],
+    mode: u32,
+    old: Option<&Metadata>,
+) -> Result<NamedTempFile> {
+    let mut new = new_beside(path)?;
     new.write_all(bytes)?;
     match old {
         Some(old) => {
@@ -95,16 +125,40 @@ fn beside(path: &Path, folder: &Path, bytes: &[u8], mode: u32, old: Option<&Meta
                 chown(new.path(), Some(old.uid()), Some(old.gid()))?;
             }
             attributes(path, new.path())?;
-            new.as_file().set_permissions(Permissions::from_mode(old.mode() & 0o7777))?;
+            new.as_file()
+                .set_permissions(Permissions::from_mode(old.mode() & 0o7777))?;
         }
         None => {
-            new.as_file().set_permissions(Permissions::from_mode(mode))?;
+            new.as_file()
+                .set_permissions(Permissions::from_mode(mode))?;
             adopt(new.path(), folder)?;
         }
     }
-    new.as_file().sync_all()?;
-    new.persist(path)?;
-    sync(folder)
+    Ok(new)
+}
+
+/// A file that is to take the place of `path`. Its name is always the same, so that what a
+/// killed process left is found.
+pub(crate) fn new_beside(path: &Path) -> Result<NamedTempFile> {
+    discard_new(path);
+    let (folder, name) = new_name(path).context("a file in a folder")?;
+    Ok(Builder::new()
+        .prefix(&name)
+        .rand_bytes(0)
+        .tempfile_in(folder)?)
+}
+
+/// Removes what a killed process was about to put in a file's place.
+pub(crate) fn discard_new(path: &Path) {
+    if let Some((folder, name)) = new_name(path) {
+        // Nearly always there is none.
+        let _ = fs::remove_file(folder.join(name));
+    }
+}
+
+fn new_name(path: &Path) -> Option<(&Path, String)> {
+    let name = path.file_name()?.to_string_lossy();
+    Some((path.parent()?, format!(".{name}.cachalot-new")))
 }
 
 fn owner(path: &Path) -> io::Result<(u32, u32)> {
@@ -119,16 +173,20 @@ fn attributes(from: &Path, to: &Path) -> io::Result<()> {
         return Ok(());
     };
     let mut value = vec![0; 64 << 10];
-    for name in names[..length].split(|byte| *byte == 0).filter(|it| !it.is_empty()) {
+    for name in names[..length]
+        .split(|byte| *byte == 0)
+        .filter(|it| !it.is_empty())
+    {
         let length = lgetxattr(from, name, &mut value)?;
         lsetxattr(to, name, &value[..length], XattrFlags::empty())?;
     }
     Ok(())
 }
 
-fn in_place(path: &Path, bytes: &[u8]) -> Result<()> {
+fn in_place(path: &Path, bytes: &[u8], modified: Option<(i64, i64)>) -> Result<()> {
     let mut file = File::options().write(true).truncate(true).open(path)?;
     file.write_all(bytes)?;
+    date(path, modified)?;
     Ok(file.sync_all()?)
 }
 
@@ -141,18 +199,19 @@ fn adopt(path: &Path, folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes a file that is there what it was. Mode and owner were never changed by us; if
-/// they are others now, somebody wants them so.
-pub(crate) fn restore(path: &Path, seen: &Seen) -> Result<()> {
-    write(path, &seen.bytes, 0)?;
+/// Says when a file was written last.
+fn date(path: &Path, modified: Option<(i64, i64)>) -> Result<()> {
+    let Some((seconds, nanoseconds)) = modified else {
+        return Ok(());
+    };
     let times = Timestamps {
         last_access: Timespec {
             tv_sec: 0,
             tv_nsec: UTIME_OMIT,
         },
         last_modification: Timespec {
-            tv_sec: seen.modified.0,
-            tv_nsec: seen.modified.1,
+            tv_sec: seconds,
+            tv_nsec: nanoseconds,
         },
     };
     Ok(utimensat(CWD, path, &times, AtFlags::empty())?)
@@ -161,7 +220,10 @@ pub(crate) fn restore(path: &Path, seen: &Seen) -> Result<()> {
 /// The folders above a path that are not there, the lowest first.
 pub(crate) fn missing_folders(path: &Path) -> Vec<PathBuf> {
     let above = path.ancestors().skip(1);
-    above.take_while(|it| fs::symlink_metadata(it).is_err()).map(Path::to_owned).collect()
+    above
+        .take_while(|it| fs::symlink_metadata(it).is_err())
+        .map(Path::to_owned)
+        .collect()
 }
 
 /// Makes folders, given the lowest first.

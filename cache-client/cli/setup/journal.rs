@@ -12,7 +12,6 @@ use anyhow::{Context, Result, bail, ensure};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
-use tempfile::NamedTempFile;
 
 use super::{
     Tool,
@@ -129,7 +128,10 @@ impl Journal {
     }
 
     pub(crate) fn entry(&self, target: &Path) -> Option<&Entry> {
-        self.kept.entries.iter().find(|entry| entry.target == target)
+        self.kept
+            .entries
+            .iter()
+            .find(|entry| entry.target == target)
     }
 
     /// Adds a file, or changes what is known of it.
@@ -145,7 +147,8 @@ impl Journal {
     /// Makes it durable. Without entries it goes, and so do the folders made for it.
     pub(crate) fn save(&mut self) -> Result<()> {
         let path = self.folder.join(FILE);
-        self.saved(&path).with_context(|| path.display().to_string())
+        self.saved(&path)
+            .with_context(|| path.display().to_string())
     }
 
     fn saved(&mut self, path: &Path) -> Result<()> {
@@ -164,11 +167,16 @@ impl Journal {
             self.held = Some(folder);
         }
         self.kept.version = VERSION;
+        let mut text = serde_json::to_string_pretty(&self.kept)?;
+        text.push('\n');
+        if fs::read(path).is_ok_and(|kept| kept == text.as_bytes()) {
+            return Ok(());
+        }
         // Settings have tokens in them, so nobody else reads this.
-        let mut new = NamedTempFile::with_prefix_in(".setup-", &self.folder)?;
-        serde_json::to_writer_pretty(&mut new, &self.kept)?;
-        new.write_all(b"\n")?;
-        new.as_file().set_permissions(fs::Permissions::from_mode(0o600))?;
+        let mut new = file::new_beside(path)?;
+        new.write_all(text.as_bytes())?;
+        new.as_file()
+            .set_permissions(fs::Permissions::from_mode(0o600))?;
         new.as_file().sync_all()?;
         new.persist(path)?;
         Ok(File::open(&self.folder)?.sync_all()?)

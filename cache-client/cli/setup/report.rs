@@ -58,6 +58,17 @@ pub(crate) struct Trouble {
     pub(crate) reason: String,
 }
 
+impl Trouble {
+    /// What went wrong with tools, and no file of theirs in particular.
+    pub(crate) fn new(tools: &[Tool], error: &anyhow::Error) -> Self {
+        Self {
+            tools: tools.to_vec(),
+            path: None,
+            reason: format!("{error:#}"),
+        }
+    }
+}
+
 impl Done {
     const fn words(self) -> &'static str {
         match self {
@@ -96,7 +107,9 @@ impl Report {
         }
         if !self.left_out.is_empty() {
             let names = names(&self.left_out);
-            lines.push(format!("left out, not on this machine: {names} (--only sets them up anyway)"));
+            lines.push(format!(
+                "left out, not on this machine: {names} (--only sets them up anyway)"
+            ));
         }
         lines.extend(self.notes.iter().map(|note| format!("note: {note}")));
         if lines.is_empty() {
@@ -107,5 +120,9 @@ impl Report {
 }
 
 fn names(tools: &[Tool]) -> String {
-    tools.iter().map(|tool| tool.name()).collect::<Vec<_>>().join(", ")
+    tools
+        .iter()
+        .map(|tool| tool.name())
+        .collect::<Vec<_>>()
+        .join(", ")
 }

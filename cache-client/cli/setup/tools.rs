@@ -59,7 +59,10 @@ impl Cache {
             "the server's URL has credentials in it, and every tool's settings would have them"
         );
         let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
-        ensure!(bare, "{server} has a path: the server's URL ends with its port");
+        ensure!(
+            bare,
+            "{server} has a path: the server's URL ends with its port"
+        );
         Ok(Self { url })
     }
 
@@ -121,14 +124,19 @@ pub(crate) fn told(
     for name in tool.overrides() {
         if let Some(value) = machine.variable(name) {
             let tool = tool.name();
-            told.notes.push(format!("{tool}: {name}={value} in the environment wins over the file"));
+            told.notes.push(format!(
+                "{tool}: {name}={value} in the environment wins over the file"
+            ));
         }
     }
     if cache.is_plain() || options.authority.is_none() {
         return Ok(told);
     }
     if let Some(file) = trust_by(tool) {
-        told.notes.push(format!("{}: trusts the server's authority by {file}", tool.name()));
+        told.notes.push(format!(
+            "{}: trusts the server's authority by {file}",
+            tool.name()
+        ));
     }
     Ok(told)
 }
@@ -174,9 +182,11 @@ pub(crate) fn environment(tools: &[Tool], cache: &Cache) -> Vec<(&'static str, S
         }
     }
     let mut seen = Vec::new();
-    all.retain(|(name, _)| !seen.contains(name) && {
-        seen.push(*name);
-        true
+    all.retain(|(name, _)| {
+        !seen.contains(name) && {
+            seen.push(*name);
+            true
+        }
     });
     all
 }

@@ -69,13 +69,14 @@ impl<'a> Read<'a> {
                 continue;
             }
             let indent = &line[..line.len() - line.trim_start().len()];
-            if open && let Some(entry) = read.entries.last_mut() {
-                if indent.len() > entry.indent.len() {
-                    entry.last = number;
-                    entry.value.push(' ');
-                    entry.value.push_str(said);
-                    continue;
-                }
+            if open
+                && let Some(entry) = read.entries.last_mut()
+                && indent.len() > entry.indent.len()
+            {
+                entry.last = number;
+                entry.value.push(' ');
+                entry.value.push_str(said);
+                continue;
             }
             if let Some(name) = said.strip_prefix('[').and_then(|it| it.split(']').next()) {
                 read.sections.push((name, number + 1));

@@ -44,15 +44,27 @@ fn setting(table: &[&str], key: &'static str, value: Value) -> Setting {
 fn cargo() -> Edit {
     let index = "sparse+http://cache.example:3142/cargo/";
     Edit::Toml(vec![
-        setting(&["source", "crates-io"], "replace-with", Value::Text("cachalot".into())),
-        setting(&["source", "cachalot"], "registry", Value::Text(index.into())),
+        setting(
+            &["source", "crates-io"],
+            "replace-with",
+            Value::Text("cachalot".into()),
+        ),
+        setting(
+            &["source", "cachalot"],
+            "registry",
+            Value::Text(index.into()),
+        ),
     ])
 }
 
 fn buildkit() -> Edit {
     let cache = "cache.example:3142";
     Edit::Toml(vec![
-        setting(&["registry", "registry.example"], "mirrors", Value::First(cache.into())),
+        setting(
+            &["registry", "registry.example"],
+            "mirrors",
+            Value::First(cache.into()),
+        ),
         setting(&["registry", cache], "http", Value::True),
     ])
 }
@@ -66,7 +78,12 @@ fn docker() -> Edit {
 /// Applies an edit, and takes it out again.
 fn there_and_back(edit: &Edit, text: &str) -> String {
     let applied = edit.apply(text).unwrap();
-    assert_eq!(applied.undo.strip(&applied.text).unwrap(), text, "{}", applied.text);
+    assert_eq!(
+        applied.undo.strip(&applied.text).unwrap(),
+        text,
+        "{}",
+        applied.text
+    );
     applied.text
 }
 
@@ -94,7 +111,10 @@ fn a_file_keeps_its_line_ends_its_mark_and_its_last_line_without_one() {
          # <<< cachalot <<<\r\na=1\r\n#cachalot# registry = x\r\n"
     );
     let joined = there_and_back(&pip(), "[list]\nformat = columns");
-    assert!(joined.starts_with("[list]\nformat = columns\n# >>>"), "{joined}");
+    assert!(
+        joined.starts_with("[list]\nformat = columns\n# >>>"),
+        "{joined}"
+    );
 }
 
 #[test]
@@ -117,7 +137,10 @@ fn yarn_keeps_its_hosts() {
              \x20 - \"cache.example\"\n  - \"one.example\"\n  - \"*.two.example\"\n\
              # <<< cachalot <<<\nnodeLinker: pnp\n#cachalot# unsafe";
         assert!(changed.starts_with(block), "{changed}");
-        assert!(changed.ends_with("#cachalot# npmRegistryServer: \"x\"\nlast: 1\n"), "{changed}");
+        assert!(
+            changed.ends_with("#cachalot# npmRegistryServer: \"x\"\nlast: 1\n"),
+            "{changed}"
+        );
     }
 }
 
@@ -128,10 +151,16 @@ fn what_cannot_be_understood_is_left_alone() {
         (yarn(), "a: 1\n---\nb: 2\n---\n"),
         (yarn(), "unsafeHttpWhitelist: *all\n"),
         (pip(), "no section = 1\n"),
-        (uv(), "index = [{ url = \"https://packages.example/\", default = true }]\n"),
+        (
+            uv(),
+            "index = [{ url = \"https://packages.example/\", default = true }]\n",
+        ),
         (uv(), "[unclosed\n"),
         (cargo(), "source.crates-io.replace-with = \"x\"\n"),
-        (cargo(), "source = { crates-io = { replace-with = \"x\" } }\n"),
+        (
+            cargo(),
+            "source = { crates-io = { replace-with = \"x\" } }\n",
+        ),
         (buildkit(), "[registry.\"registry.example\"]\nmirrors = 1\n"),
         (docker(), "[]"),
         (docker(), "{\"registry-mirrors\": 1}"),
@@ -172,18 +201,29 @@ fn a_replaced_source_of_cargo_is_replaced_by_the_cache() {
 
 #[test]
 fn mirrors_of_before_come_after_the_cache() {
-    let text = "debug = true\n[registry.\"registry.example\"]\n  mirrors = [\n    \"one.example\",\n  ]\n";
+    let text =
+        "debug = true\n[registry.\"registry.example\"]\n  mirrors = [\n    \"one.example\",\n  ]\n";
     let changed = there_and_back(&buildkit(), text);
     let begin = "debug = true\n[registry.\"registry.example\"]\n# >>> cachalot >>>\n\
          mirrors = [\"cache.example:3142\", \"one.example\"]\n# <<< cachalot <<<\n#cachalot#   mirrors";
     assert!(changed.starts_with(begin), "{changed}");
-    assert!(changed.contains("\n[registry.\"cache.example:3142\"]\nhttp = true\n"), "{changed}");
+    assert!(
+        changed.contains("\n[registry.\"cache.example:3142\"]\nhttp = true\n"),
+        "{changed}"
+    );
 
-    let text = "{\n\t// mine\n\t\"registry-mirrors\": [ \"https://one.example\" ],\n\t\"debug\":true}";
+    let text =
+        "{\n\t// mine\n\t\"registry-mirrors\": [ \"https://one.example\" ],\n\t\"debug\":true}";
     let changed = docker().apply(text).unwrap().text;
     assert_eq!(changed.matches("http://cache.example:3142").count(), 1);
-    assert!(changed.find("cache.example") < changed.find("one.example"), "{changed}");
-    assert!(changed.starts_with("{\n\t// mine\n\t\"registry-mirrors\": ["), "{changed}");
+    assert!(
+        changed.find("cache.example") < changed.find("one.example"),
+        "{changed}"
+    );
+    assert!(
+        changed.starts_with("{\n\t// mine\n\t\"registry-mirrors\": ["),
+        "{changed}"
+    );
     assert!(changed.ends_with("],\n\t\"debug\":true}"), "{changed}");
 }
 
@@ -200,13 +240,19 @@ fn what_others_wrote_since_stays() {
     // Lines after a joined one keep their own line.
     let applied = pip().apply("[list]\nformat = columns").unwrap();
     let edited = format!("{}[wheel]\n", applied.text);
-    assert_eq!(applied.undo.strip(&edited).unwrap(), "[list]\nformat = columns\n[wheel]\n");
+    assert_eq!(
+        applied.undo.strip(&edited).unwrap(),
+        "[list]\nformat = columns\n[wheel]\n"
+    );
 
     let applied = docker().apply("{}").unwrap();
     let edited = applied.text.replace("[\"", "[\"https://mine.example\", \"");
     let stripped = applied.undo.strip(&edited).unwrap();
     let list: serde_json::Value = serde_json::from_str(&stripped).unwrap();
-    assert_eq!(list["registry-mirrors"], serde_json::json!(["https://mine.example"]));
+    assert_eq!(
+        list["registry-mirrors"],
+        serde_json::json!(["https://mine.example"])
+    );
     let stripped = applied.undo.strip(&applied.text).unwrap();
     assert_eq!(stripped.split_whitespace().collect::<String>(), "{}");
 }
@@ -214,20 +260,51 @@ fn what_others_wrote_since_stays() {
 /// Lines as they stand in such files, in any order, ended in either way or not at all.
 fn files() -> impl Strategy<Value = String> {
     let lines = prop::sample::select(vec![
-        "", "  ", "# c", "; c", "[global]", "[install]", "index-url = x", "  index_url: y",
-        "trusted-host = a b", "    c", "registry=z", "registry \"z\"", "a = 1", "---",
-        "npmRegistryServer: q", "unsafeHttpWhitelist:", "  - h", "[[index]]", "default = true",
-        "[source.crates-io]", "replace-with = \"m\"", "[pip]", "mirrors = [", "]",
-        "[registry.\"registry.example\"]", "mirrors = [\"o\"]", "é",
+        "",
+        "  ",
+        "# c",
+        "; c",
+        "[global]",
+        "[install]",
+        "index-url = x",
+        "  index_url: y",
+        "trusted-host = a b",
+        "    c",
+        "registry=z",
+        "registry \"z\"",
+        "a = 1",
+        "---",
+        "npmRegistryServer: q",
+        "unsafeHttpWhitelist:",
+        "  - h",
+        "[[index]]",
+        "default = true",
+        "[source.crates-io]",
+        "replace-with = \"m\"",
+        "[pip]",
+        "mirrors = [",
+        "]",
+        "[registry.\"registry.example\"]",
+        "mirrors = [\"o\"]",
+        "é",
     ]);
-    let text = (prop::collection::vec(lines, 0..12), any::<bool>(), any::<bool>(), any::<bool>());
+    let text = (
+        prop::collection::vec(lines, 0..12),
+        any::<bool>(),
+        any::<bool>(),
+        any::<bool>(),
+    );
     text.prop_map(|(lines, crlf, ended, marked)| {
         let end = if crlf { "\r\n" } else { "\n" };
         let mut text = lines.join(end);
         if ended && !lines.is_empty() {
             text.push_str(end);
         }
-        if marked { format!("\u{feff}{text}") } else { text }
+        if marked {
+            format!("\u{feff}{text}")
+        } else {
+            text
+        }
     })
 }
 

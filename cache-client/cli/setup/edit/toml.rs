@@ -68,8 +68,7 @@ pub(super) fn uv<'a>(text: &'a str, index: &str) -> Result<Draft<'a>, Refused> {
     match page.document.get("index") {
         None => {}
         Some(Item::ArrayOfTables(all)) => {
-            let is_default =
-                |it: &&Table| it.get("default").and_then(Item::as_bool) == Some(true);
+            let is_default = |it: &&Table| it.get("default").and_then(Item::as_bool) == Some(true);
             let ranges: Vec<_> = all.iter().filter(is_default).map(extent).collect();
             for range in ranges {
                 let range = range.ok_or_else(|| odd(&["index".to_owned()]))?;
@@ -79,7 +78,11 @@ pub(super) fn uv<'a>(text: &'a str, index: &str) -> Result<Draft<'a>, Refused> {
         Some(_) => return Err(odd(&["index".to_owned()])),
     }
     let end = page.draft.len();
-    for line in ["[[index]]", &format!("url = {}", quoted(index)), "default = true"] {
+    for line in [
+        "[[index]]",
+        &format!("url = {}", quoted(index)),
+        "default = true",
+    ] {
         page.draft.insert(end, line);
     }
     Ok(page.draft)
@@ -131,7 +134,12 @@ impl<'a> Page<'a> {
         let (start, end) = span.ok_or_else(|| odd(path))?;
         let range = start.start..end.end;
         let first = self.line(range.start);
-        let before: usize = self.text.split_inclusive('\n').take(first).map(str::len).sum();
+        let before: usize = self
+            .text
+            .split_inclusive('\n')
+            .take(first)
+            .map(str::len)
+            .sum();
         if !self.text[before..range.start].trim().is_empty() {
             return Err(odd(path));
         }
@@ -212,7 +220,9 @@ fn find_table<'t>(root: &'t Table, path: &[String]) -> Option<&'t Table> {
 /// From a table's header to the end of its last value.
 fn extent(table: &Table) -> Option<Range<usize>> {
     let header = table.span()?;
-    let ends = table.iter().map(|(_, item)| item.span().map(|span| span.end));
+    let ends = table
+        .iter()
+        .map(|(_, item)| item.span().map(|span| span.end));
     let last = ends.collect::<Option<Vec<_>>>()?.into_iter().max();
     Some(header.start..last.unwrap_or(header.end).max(header.end))
 }
@@ -227,6 +237,10 @@ fn bare(key: &str) -> String {
 }
 
 fn odd(path: &[String]) -> Refused {
-    let name = if path.is_empty() { "the top level".to_owned() } else { path.join(".") };
+    let name = if path.is_empty() {
+        "the top level".to_owned()
+    } else {
+        path.join(".")
+    };
     format!("{name} is written in a form that only people can change")
 }

@@ -28,7 +28,10 @@ fi
 "#;
 
 pub(super) fn told(scope: Scope, machine: &Machine, cache: &Cache) -> Result<Told> {
-    ensure!(scope == Scope::System, "it has no settings of a user; use --system");
+    ensure!(
+        scope == Scope::System,
+        "it has no settings of a user; use --system"
+    );
     ensure!(
         machine.system("etc/apt").is_dir(),
         "there is no {}",

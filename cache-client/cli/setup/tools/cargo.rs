@@ -16,10 +16,18 @@ pub(super) fn told(scope: Scope, machine: &Machine, cache: &Cache) -> Result<Tol
     let folder = folder.unwrap_or_else(|| machine.home().join(".cargo"));
     // Cargo's old name of the file wins where both are (The Cargo Book, "Configuration").
     let old = folder.join("config");
-    let path = if old.exists() { old } else { folder.join("config.toml") };
+    let path = if old.exists() {
+        old
+    } else {
+        folder.join("config.toml")
+    };
     let index = format!("sparse+{}", cache.at("cargo/"));
     let settings = vec![
-        setting(&["source", "crates-io"], "replace-with", Value::Text(SOURCE.to_owned())),
+        setting(
+            &["source", "crates-io"],
+            "replace-with",
+            Value::Text(SOURCE.to_owned()),
+        ),
         setting(&["source", SOURCE], "registry", Value::Text(index)),
     ];
     Ok(Told {
@@ -30,7 +38,8 @@ pub(super) fn told(scope: Scope, machine: &Machine, cache: &Cache) -> Result<Tol
             edit: Edit::Toml(settings),
         }],
         notes: vec![
-            "cargo: while crates-io is replaced, `cargo publish` wants --registry crates-io".to_owned(),
+            "cargo: while crates-io is replaced, `cargo publish` wants --registry crates-io"
+                .to_owned(),
         ],
     })
 }

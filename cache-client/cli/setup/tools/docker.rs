@@ -89,7 +89,8 @@ fn notes(scope: Scope, cache: &Cache) -> Vec<String> {
     }];
     if cache.is_loopback() {
         notes.push(
-            "buildkit: a builder reaches this server only with --driver-opt network=host".to_owned(),
+            "buildkit: a builder reaches this server only with --driver-opt network=host"
+                .to_owned(),
         );
     }
     notes.push(format!(
@@ -101,7 +102,9 @@ fn notes(scope: Scope, cache: &Cache) -> Vec<String> {
 
 /// The registry that Docker takes names without a host from, as its daemon says.
 pub(crate) fn registry_of_docker(machine: &Machine) -> Option<String> {
-    let docker = machine.program("docker").filter(|_| machine.is_this_one())?;
+    let docker = machine
+        .program("docker")
+        .filter(|_| machine.is_this_one())?;
     let asked = Command::new(docker)
         .args(["info", "--format", "{{.IndexServerAddress}}"])
         .stdin(Stdio::null())

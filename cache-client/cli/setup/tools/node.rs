@@ -58,7 +58,9 @@ pub(super) fn yarn(scope: Scope, machine: &Machine, cache: &Cache) -> Result<Tol
     }
     let registry = cache.at("npm/");
     let plain = cache.is_plain().then(|| cache.host().to_owned());
-    let name = machine.variable("YARN_RC_FILENAME").unwrap_or(".yarnrc.yml");
+    let name = machine
+        .variable("YARN_RC_FILENAME")
+        .unwrap_or(".yarnrc.yml");
     let mut names = vec!["npmRegistryServer"];
     names.extend(plain.as_ref().map(|_| "unsafeHttpWhitelist"));
     let classic = Wanted {

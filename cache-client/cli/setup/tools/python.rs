@@ -36,8 +36,17 @@ pub(super) fn pip(scope: Scope, machine: &Machine, cache: &Cache) -> Result<Told
                 trusted,
             },
         }],
-        notes: Vec::new(),
+        notes: of_environment(machine).into_iter().collect(),
     })
+}
+
+/// The file of a virtual environment wins over the user's.
+fn of_environment(machine: &Machine) -> Option<String> {
+    let own = machine.path("VIRTUAL_ENV")?.join("pip.conf");
+    let own = own.is_file().then(|| own.display().to_string())?;
+    Some(format!(
+        "pip: {own} wins over the file while its environment is active"
+    ))
 }
 
 pub(super) fn uv(

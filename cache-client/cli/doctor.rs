@@ -1,0 +1,13 @@
+//! Whether the cache is used: each tool makes a small request, and the server's own counters
+//! say whether it came.
+
+mod checks;
+mod counters;
+mod plain;
+mod probe;
+
+pub(crate) use self::{
+    checks::{Check, Verdict, checks},
+    counters::{Counters, MetricsPage},
+    probe::{Probe, Proof},
+};

@@ -11,6 +11,7 @@ pub mod server;
 pub mod steps;
 pub mod strace;
 pub mod tool;
+pub mod wrapped;
 
 pub use self::{
     mount::Mount,

@@ -18,6 +18,7 @@ mod index_loss;
 mod layering;
 mod lock_files;
 mod mirrors;
+mod mounts;
 mod npm_clients;
 mod oracle;
 mod packages;
@@ -25,6 +26,7 @@ mod power_cut;
 mod publish_path;
 mod scale;
 mod sea;
+mod wrapped;
 
 use std::{
     path::Path,

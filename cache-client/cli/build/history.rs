@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use cache_proto::cachalot::v1::{
     Build, ListBuildsRequest, ReportBuildRequest, builds_client::BuildsClient, step::Verdict,
 };
 use tonic::{
-    Request,
+    Code, Request, Status,
     metadata::{Ascii, MetadataValue},
     transport::{Certificate, Channel, ClientTlsConfig, Endpoint},
 };
@@ -69,14 +69,16 @@ impl History {
             target: target.to_owned(),
             limit: 100,
         };
-        let answer = self.client.clone().list(self.request(request)).await?;
+        let answer = self.client.clone().list(self.request(request)).await;
+        let answer = answer.map_err(|status| refused(&status))?;
         Ok(answer.into_inner().builds)
     }
 
     /// Tells of a build, and has the one before it.
     pub(crate) async fn report(&self, build: Build) -> Result<Option<Build>> {
         let request = ReportBuildRequest { build: Some(build) };
-        let answer = self.client.clone().report(self.request(request)).await?;
+        let answer = self.client.clone().report(self.request(request)).await;
+        let answer = answer.map_err(|status| refused(&status))?;
         Ok(answer.into_inner().previous)
     }
 
@@ -88,6 +90,14 @@ impl History {
                 .insert("authorization", token.clone());
         }
         request
+    }
+}
+
+/// A server that never heard of builds answers in many ways.
+fn refused(status: &Status) -> anyhow::Error {
+    match status.code() {
+        Code::Unimplemented | Code::Internal => anyhow!("it does not offer cachalot.v1.Builds"),
+        _ => anyhow!("{}", status.message()),
     }
 }
 

@@ -24,7 +24,7 @@ pub(crate) struct Report {
     target: String,
     status: u8,
     seconds: f64,
-    /// How many steps came from a cache, and how many ran.
+    /// How many steps came from a cache, and how many ran; the bases of stages apart.
     cached: usize,
     executed: usize,
     pub(crate) steps: Vec<Step>,
@@ -62,7 +62,10 @@ impl Report {
         for image in &images {
             image.attribute(&mut steps);
         }
-        let count = |verdict| steps.iter().filter(|step| step.verdict == verdict).count();
+        let count = |verdict| {
+            let work = steps.iter().filter(|step| !step.is_base());
+            work.filter(|step| step.verdict == verdict).count()
+        };
         let image = |it: &Image| ImageReport {
             name: it.name.clone(),
             digest: it.digest.clone(),
@@ -142,7 +145,7 @@ impl Report {
                 shortened(&step.name),
             );
         }
-        let steps = self.steps.len();
+        let steps = self.steps.iter().filter(|step| !step.is_base()).count();
         let _ = writeln!(
             text,
             "{} of {steps} steps reused, {} ran; {:.1} s",

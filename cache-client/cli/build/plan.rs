@@ -180,7 +180,7 @@ impl Plan {
         let mut flags = Vec::new();
         for target in &targets {
             let added = means.map(|means| means.added(target)).unwrap_or_default();
-            flags.extend(bake::flags(&target.name, added, builder));
+            flags.extend(bake::flags(&target.name, &added, builder));
         }
         self.name_after(targets.iter().map(|target| target.name.as_str()));
         self.line = self.line.with(flags);
@@ -225,7 +225,7 @@ impl Plan {
         let flag = ["--progress".to_owned(), value.to_owned()];
         self.line = match line.verb() {
             Verb::Build | Verb::Bake => line.with(flag),
-            Verb::Compose => compose::globally(&line, flag),
+            Verb::Compose => compose::globally(&line, &flag),
         };
         self.progress = Some((form, Shown::of(choice.as_deref(), form)));
     }

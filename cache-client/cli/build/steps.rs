@@ -70,7 +70,7 @@ fn place(name: &str) -> Option<(&str, u32)> {
 
 /// Puts steps in the order of a Dockerfile: those of a stage together, stages as they
 /// began. Vertices that begin at once are told of from the last to the first.
-pub(crate) fn sorted(steps: Vec<(Option<SystemTime>, Step)>) -> Vec<Step> {
+pub(crate) fn sorted(steps: &[(Option<SystemTime>, Step)]) -> Vec<Step> {
     let mut stages: Vec<(&str, Option<SystemTime>)> = Vec::new();
     for (started, step) in steps.iter().rev() {
         let stage = place(&step.name).unwrap_or_default().0;
@@ -171,7 +171,7 @@ mod tests {
             step(1, "[base 1/1] FROM a"),
             step(3, "[zero 1/1] RUN z"),
         ];
-        let names: Vec<_> = sorted(told).into_iter().map(|step| step.name).collect();
+        let names: Vec<_> = sorted(&told).into_iter().map(|step| step.name).collect();
         let is = [
             "[base",
             "[deps 9/",

@@ -152,7 +152,7 @@ impl Rawjson {
     pub(crate) fn steps(&self) -> Vec<Step> {
         let all = self.vertices.all.iter();
         let steps = all.filter_map(|vertex| Some((vertex.started(), vertex.step()?)));
-        steps::sorted(steps.collect())
+        steps::sorted(&steps.collect::<Vec<_>>())
     }
 }
 

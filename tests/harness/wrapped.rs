@@ -162,7 +162,10 @@ impl Checkout {
             if let Ok(report) = serde_json::from_str(last) {
                 wrapped.reports.push(report);
             }
-            wrapped.printed.push(printed);
+            // compose 2.26 shows its progress on the first channel.
+            let progress = report.lines().filter(|line| line.starts_with('#'));
+            let progress: String = progress.map(|line| format!("{line}\n")).collect();
+            wrapped.printed.push(progress + &printed);
         }
         Ok(wrapped)
     }

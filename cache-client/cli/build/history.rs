@@ -12,7 +12,7 @@ use tonic::{
     transport::{Certificate, Channel, ClientTlsConfig, Endpoint},
 };
 
-use super::{scope::Scope, steps::Step};
+use super::{report::told, scope::Scope, steps::Step};
 use crate::Connection;
 
 /// The builds of one target, as far as the server tells.
@@ -113,7 +113,7 @@ fn estimate(steps: &mut [Step], builds: &[Build]) {
         .filter(|step| step.verdict == super::steps::Verdict::Cached && step.saved.is_none());
     for step in waiting {
         let same = ran().find(|it| !it.digest.is_empty() && it.digest == step.digest);
-        let found = same.or_else(|| ran().find(|it| it.name == step.name));
+        let found = same.or_else(|| ran().find(|it| it.name == told(&step.name)));
         let duration = found.and_then(|it| it.duration);
         step.saved = duration.and_then(|it| Duration::try_from(it).ok());
     }

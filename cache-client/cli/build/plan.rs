@@ -21,10 +21,13 @@ use super::{
     command_line::{CommandLine, Verb},
     compose,
     progress::{Form, Shown},
-    scope::Scope,
+    scope::{Scope, slug},
     single,
     target::{Means, Packages},
 };
+
+/// The names of many targets are one name, which the server takes up to twice as long.
+const LONGEST: usize = 128;
 
 /// What the user wants besides the build.
 #[derive(Clone, Debug)]
@@ -244,7 +247,11 @@ impl Plan {
 
     fn name_after<'a>(&mut self, names: impl Iterator<Item = &'a str>) {
         if self.target.is_empty() {
-            self.target = names.collect::<Vec<_>>().join("+");
+            let names = names.collect::<Vec<_>>().join("+");
+            self.target = match names.len() {
+                0..=LONGEST => names,
+                _ => slug(&names),
+            };
         }
     }
 

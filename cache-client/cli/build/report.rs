@@ -200,7 +200,7 @@ fn wire_step(step: &Step) -> v1::Step {
         Verdict::Canceled => v1::step::Verdict::Canceled,
     };
     v1::Step {
-        name: step.name.clone(),
+        name: told(&step.name).to_owned(),
         digest: step.digest.clone(),
         verdict: verdict.into(),
         duration: step.duration.try_into().ok(),
@@ -217,6 +217,15 @@ impl Verdict {
             Self::Canceled => "canceled",
         }
     }
+}
+
+/// A step may be a whole script; the server keeps no more of it, and of all of them
+/// together no more than 1 MiB.
+pub(crate) fn told(name: &str) -> &str {
+    const LONGEST: usize = 1024;
+    let mut ends = (0..=LONGEST.min(name.len())).rev();
+    let end = ends.find(|end| name.is_char_boundary(*end));
+    &name[..end.unwrap_or_default()]
 }
 
 /// A step's text may be a page long.

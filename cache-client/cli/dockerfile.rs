@@ -12,7 +12,7 @@ mod stages;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-pub(crate) use self::mount::{CacheMount, Sharing};
+pub(crate) use self::mount::CacheMount;
 use self::{instructions::Instruction, stages::Walk};
 
 /// What is wrong, and on which line it begins.

@@ -13,7 +13,7 @@ mod tool;
 pub(crate) use self::{
     carrier::{Carrier, Outcome},
     found::{Found, Search, search},
-    inside::{Action, Inside, Told},
+    inside::{Action, Inside},
     recipe::Recipe,
     tool::Tool,
 };

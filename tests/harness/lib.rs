@@ -15,6 +15,7 @@ pub mod server;
 pub mod steps;
 pub mod strace;
 pub mod tool;
+pub mod wrapped;
 
 pub use self::{
     bazel::{Bazel, Processes},

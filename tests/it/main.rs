@@ -19,6 +19,7 @@ mod index_loss;
 mod layering;
 mod lock_files;
 mod mirrors;
+mod mounts;
 mod npm_clients;
 mod oracle;
 mod packages;
@@ -28,6 +29,7 @@ mod remote_cache;
 mod scale;
 mod sea;
 mod setup;
+mod wrapped;
 
 use std::{
     path::Path,

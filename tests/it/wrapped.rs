@@ -1,1 +1,242 @@
-//! Builds that `cachalot build` wraps.
+//! Builds that `cachalot build` wraps: what it reports is what `BuildKit` itself said, and
+//! a cache that is away costs no build.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, ensure};
+use cache_tests::{
+    Root, Steps, TestServer,
+    root::push_base,
+    wrapped::{self, Checkout, Report, Wrapped},
+};
+
+use crate::builds::ONE_AT_A_TIME;
+
+#[test]
+fn embedded_dev_is_reported_step_by_step() {
+    tell("trixie", "embedded-dev", &["debian", "python"]);
+}
+
+#[test]
+fn runtime_and_app_are_reported_step_by_step() {
+    tell("trixie", "runtime-and-app", &["debian", "python"]);
+}
+
+#[test]
+fn compose_services_are_reported_step_by_step() {
+    tell("trixie", "compose", &["debian", "python", "node"]);
+}
+
+#[test]
+fn python_web_is_reported_step_by_step() {
+    tell("trixie", "python-web", &["debian", "python"]);
+}
+
+#[test]
+fn uv_project_is_reported_step_by_step() {
+    tell("trixie", "uv-project", &["debian", "python"]);
+}
+
+/// The newer generation: buildx's JSON is not indented, and compose builds by bake.
+#[test]
+fn newer_docker_is_reported_step_by_step() {
+    tell("sid", "compose", &["debian", "python", "node"]);
+    tell("sid", "python-web", &["debian", "python"]);
+}
+
+/// Three builds, each with an empty builder: cold, warm from the fallback branch, and with
+/// a change.
+fn tell(suite: &str, project: &str, bases: &[&str]) {
+    let Some(root) = Root::for_test(suite, project) else {
+        return;
+    };
+    let _alone = ONE_AT_A_TIME.lock();
+    let told = || -> Result<()> {
+        let story = Story::begin(root, bases)?;
+        let checkout = Checkout::of(project)?;
+        let cold = story.build(&checkout, "--branch main")?;
+        for report in &cold.reports {
+            ensure!(report.executed > 0, "{report:#?}");
+        }
+        let warm = story.build(&checkout, "--branch feature/x")?;
+        for report in &warm.reports {
+            let ran: Vec<_> = runs(report).filter(|(_, cached)| !cached).collect();
+            ensure!(ran.is_empty(), "these ran again: {ran:?}");
+            ensure!(report.cached > 0, "{report:#?}");
+        }
+        checkout.change()?;
+        let changed = story.build(&checkout, "--branch feature/x")?;
+        let reran = changed.reports.iter().flat_map(runs);
+        let reran = reran.filter(|(_, cached)| !cached).count();
+        let expected = checkout.recipe.change.reruns.len();
+        ensure!(
+            reran == expected,
+            "{reran} steps ran, {expected} in project.toml"
+        );
+        Ok(())
+    };
+    told().unwrap();
+}
+
+struct Story {
+    root: Root,
+    server: TestServer,
+}
+
+impl Story {
+    fn begin(root: Root, bases: &[&str]) -> Result<Self> {
+        let server = TestServer::start(&["--quota", "8GiB", "--log-level", "warn"]);
+        for base in bases {
+            push_base(base, &format!("{}/base/{base}:1", server.address()))?;
+        }
+        Ok(Self { root, server })
+    }
+
+    /// A build that succeeds, and whose report is what its own progress says.
+    fn build(&self, checkout: &Checkout, options: &str) -> Result<Wrapped> {
+        let empty = tempfile::tempdir()?;
+        // Packages come from where this machine has them: that is another test.
+        let options = format!("--no-packages {options}");
+        let built = checkout.build(&self.root, empty.path(), &self.server.address(), &options)?;
+        let said = || built.printed.join("\n---\n");
+        ensure!(built.status == 0, "{}", said());
+        ensure!(built.reports.len() == built.printed.len(), "{}", said());
+        for (report, printed) in built.reports.iter().zip(&built.printed) {
+            agrees(report, printed).with_context(|| printed.clone())?;
+        }
+        Ok(built)
+    }
+}
+
+/// The RUN steps, and whether each came from a cache.
+fn runs(report: &Report) -> impl Iterator<Item = (&str, bool)> {
+    let is_run = |name: &str| {
+        name.split_once("] ")
+            .is_some_and(|(_, it)| it.starts_with("RUN "))
+    };
+    let steps = report.steps.iter().filter(move |step| is_run(&step.name));
+    steps.map(|step| (step.name.as_str(), step.verdict == "cached"))
+}
+
+/// The harness reads the same progress by a parser of its own.
+fn agrees(report: &Report, printed: &str) -> Result<()> {
+    let steps = match printed.lines().any(|line| line.starts_with("#1 ")) {
+        true => Steps::from_plain(printed),
+        false => Steps::from_rawjson(printed)?,
+    };
+    let own: BTreeMap<&str, bool> = steps
+        .runs()
+        .map(|step| (step.name.as_str(), step.cached))
+        .collect();
+    let told: BTreeMap<&str, bool> = runs(report).collect();
+    ensure!(!told.is_empty(), "no steps were reported");
+    ensure!(own == told, "BuildKit says {own:#?}, we report {told:#?}");
+    Ok(())
+}
+
+/// The image is in the registry, so its size is known, and what of it was reused.
+#[test]
+fn sizes_and_savings_are_reported() {
+    let Some(root) = Root::for_test("trixie", "sizes") else {
+        return;
+    };
+    let _alone = ONE_AT_A_TIME.lock();
+    let told = || -> Result<()> {
+        let story = Story::begin(root, &["debian", "python"])?;
+        let checkout = Checkout::of("python-web")?;
+        story.build(&checkout, "--branch main")?;
+        let again = story.build(&checkout, "--branch main")?;
+        let report = again.reports.first().context("a report")?;
+        let size = report.images.first().context("an image")?.size;
+        ensure!(
+            size > report.saved_bytes && report.saved_bytes > 0,
+            "{report:#?}"
+        );
+        Ok(())
+    };
+    told().unwrap();
+}
+
+#[test]
+fn the_exit_status_is_that_of_the_build() {
+    let Some(root) = Root::for_test("trixie", "exit status") else {
+        return;
+    };
+    let _alone = ONE_AT_A_TIME.lock();
+    let told = || -> Result<()> {
+        let story = Story::begin(root, &["debian"])?;
+        let project = tempfile::tempdir()?;
+        let registry = story.server.address();
+        let dockerfile =
+            format!("FROM {registry}/base/debian:1\nRUN true\nRUN echo broken; exit 7\n");
+        std::fs::write(project.path().join("Dockerfile"), dockerfile)?;
+        let state = tempfile::tempdir()?;
+        // buildx ends with 1 whatever the RUN ended with; the same without us.
+        let command = "docker buildx build --network host .";
+        let said = wrapped::script(
+            &story.root,
+            state.path(),
+            project.path(),
+            &format!(
+                "alone=0; {command} >/dev/null 2>&1 || alone=$?; status=0; \
+                 cachalot --json --server http://{registry} build -- {command} 2>err || status=$?; \
+                 echo $alone $status; cat err"
+            ),
+        )?;
+        let mut lines = said.lines();
+        let report: Report = serde_json::from_str(lines.next().context("a report")?)?;
+        ensure!(report.status != 0, "{said}");
+        let verdicts: Vec<_> = report
+            .steps
+            .iter()
+            .map(|step| step.verdict.as_str())
+            .collect();
+        ensure!(verdicts.contains(&"failed"), "{said}");
+        let status = report.status;
+        ensure!(
+            lines.next() == Some(format!("{status} {status}").as_str()),
+            "{said}"
+        );
+        ensure!(
+            said.contains("broken"),
+            "the step's own words are shown: {said}"
+        );
+        Ok(())
+    };
+    told().unwrap();
+}
+
+#[test]
+fn a_server_that_is_away_costs_no_build() {
+    let Some(root) = Root::for_test("trixie", "server away") else {
+        return;
+    };
+    let _alone = ONE_AT_A_TIME.lock();
+    let told = || -> Result<()> {
+        let project = tempfile::tempdir()?;
+        std::fs::write(
+            project.path().join("Dockerfile"),
+            "FROM scratch\nCOPY a /\n",
+        )?;
+        std::fs::write(project.path().join("a"), "a")?;
+        let state = tempfile::tempdir()?;
+        // Nobody listens on the port of "discard" here.
+        let said = wrapped::script(
+            &root,
+            state.path(),
+            project.path(),
+            "cachalot --json --server http://127.0.0.1:9 build -- docker buildx build .",
+        )?;
+        let report: Report = serde_json::from_str(&said)?;
+        ensure!(report.status == 0 && report.executed == 1, "{said}");
+        ensure!(
+            report
+                .notes
+                .iter()
+                .any(|note| note.contains("without the cache")),
+            "{said}"
+        );
+        Ok(())
+    };
+    told().unwrap();
+}

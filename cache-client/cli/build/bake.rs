@@ -88,7 +88,7 @@ fn overridden(line: &CommandLine, target: &str, what: &str) -> bool {
 
 /// The overrides of one target: it has none of what they set, so nothing is replaced.
 /// (`+=` would do for all at once, but is newer.)
-pub(crate) fn flags(name: &str, added: Added, builder: &Builder) -> Vec<String> {
+pub(crate) fn flags(name: &str, added: &Added, builder: &Builder) -> Vec<String> {
     let mut flags = Vec::new();
     let mut set = |key: &str, value: &str| {
         flags.extend(["--set".to_owned(), format!("{name}.{key}={value}")]);
@@ -158,7 +158,7 @@ mod tests {
                 driver: Driver::Apart,
                 on_host_network: false,
             };
-            flags("web", added(), &builder).join(" ")
+            flags("web", &added(), &builder).join(" ")
         };
         assert_eq!(of((0, 13)), "--set web.cache-to=type=registry,ref=a");
         assert_eq!(

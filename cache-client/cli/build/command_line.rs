@@ -257,7 +257,7 @@ impl CommandLine {
             Argument::Flag("--progress", value) => value,
             _ => None,
         };
-        all.filter_map(value).last()
+        all.filter_map(value).next_back()
     }
 
     /// Which builder was asked for, by flag.
@@ -268,7 +268,7 @@ impl CommandLine {
             Argument::Flag("--builder", value) => value,
             _ => None,
         };
-        all.filter_map(value).last()
+        all.filter_map(value).next_back()
     }
 }
 

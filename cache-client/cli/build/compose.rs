@@ -62,11 +62,11 @@ impl Model {
 /// The command line that reads the model from a file.
 pub(crate) fn reading(line: &CommandLine, file: &Path) -> CommandLine {
     let line = line.without("-f").without("--file");
-    globally(&line, ["--file".to_owned(), file.display().to_string()])
+    globally(&line, &["--file".to_owned(), file.display().to_string()])
 }
 
 /// The command line with a flag of compose itself, which stands before its verb.
-pub(crate) fn globally(line: &CommandLine, flag: [String; 2]) -> CommandLine {
+pub(crate) fn globally(line: &CommandLine, flag: &[String; 2]) -> CommandLine {
     let (words, at) = (line.words(), line.head().len());
     let first = words.iter().position(|it| it == "compose").unwrap_or(0) + 1;
     let words = [&words[..first], &flag[..], &words[first..]].concat();

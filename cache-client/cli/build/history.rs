@@ -2,17 +2,17 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use cache_proto::cachalot::v1::{
     Build, ListBuildsRequest, ReportBuildRequest, builds_client::BuildsClient, step::Verdict,
 };
 use tonic::{
-    Request,
+    Code, Request, Status,
     metadata::{Ascii, MetadataValue},
     transport::{Certificate, Channel, ClientTlsConfig, Endpoint},
 };
 
-use super::{scope::Scope, steps::Step};
+use super::{report::told, scope::Scope, steps::Step};
 use crate::Connection;
 
 /// The builds of one target, as far as the server tells.
@@ -69,14 +69,16 @@ impl History {
             target: target.to_owned(),
             limit: 100,
         };
-        let answer = self.client.clone().list(self.request(request)).await?;
+        let answer = self.client.clone().list(self.request(request)).await;
+        let answer = answer.map_err(|status| refused(&status))?;
         Ok(answer.into_inner().builds)
     }
 
     /// Tells of a build, and has the one before it.
     pub(crate) async fn report(&self, build: Build) -> Result<Option<Build>> {
         let request = ReportBuildRequest { build: Some(build) };
-        let answer = self.client.clone().report(self.request(request)).await?;
+        let answer = self.client.clone().report(self.request(request)).await;
+        let answer = answer.map_err(|status| refused(&status))?;
         Ok(answer.into_inner().previous)
     }
 
@@ -88,6 +90,14 @@ impl History {
                 .insert("authorization", token.clone());
         }
         request
+    }
+}
+
+/// A server that never heard of builds answers in many ways.
+fn refused(status: &Status) -> anyhow::Error {
+    match status.code() {
+        Code::Unimplemented | Code::Internal => anyhow!("it does not offer cachalot.v1.Builds"),
+        _ => anyhow!("{}", status.message()),
     }
 }
 
@@ -103,7 +113,7 @@ fn estimate(steps: &mut [Step], builds: &[Build]) {
         .filter(|step| step.verdict == super::steps::Verdict::Cached && step.saved.is_none());
     for step in waiting {
         let same = ran().find(|it| !it.digest.is_empty() && it.digest == step.digest);
-        let found = same.or_else(|| ran().find(|it| it.name == step.name));
+        let found = same.or_else(|| ran().find(|it| it.name == told(&step.name)));
         let duration = found.and_then(|it| it.duration);
         step.saved = duration.and_then(|it| Duration::try_from(it).ok());
     }

@@ -21,10 +21,13 @@ use super::{
     command_line::{CommandLine, Verb},
     compose,
     progress::{Form, Shown},
-    scope::Scope,
+    scope::{Scope, slug},
     single,
     target::{Means, Packages},
 };
+
+/// The names of many targets are one name, which the server takes up to twice as long.
+const LONGEST: usize = 128;
 
 /// What the user wants besides the build.
 #[derive(Clone, Debug)]
@@ -180,7 +183,7 @@ impl Plan {
         let mut flags = Vec::new();
         for target in &targets {
             let added = means.map(|means| means.added(target)).unwrap_or_default();
-            flags.extend(bake::flags(&target.name, added, builder));
+            flags.extend(bake::flags(&target.name, &added, builder));
         }
         self.name_after(targets.iter().map(|target| target.name.as_str()));
         self.line = self.line.with(flags);
@@ -225,7 +228,7 @@ impl Plan {
         let flag = ["--progress".to_owned(), value.to_owned()];
         self.line = match line.verb() {
             Verb::Build | Verb::Bake => line.with(flag),
-            Verb::Compose => compose::globally(&line, flag),
+            Verb::Compose => compose::globally(&line, &flag),
         };
         self.progress = Some((form, Shown::of(choice.as_deref(), form)));
     }
@@ -244,7 +247,11 @@ impl Plan {
 
     fn name_after<'a>(&mut self, names: impl Iterator<Item = &'a str>) {
         if self.target.is_empty() {
-            self.target = names.collect::<Vec<_>>().join("+");
+            let names = names.collect::<Vec<_>>().join("+");
+            self.target = match names.len() {
+                0..=LONGEST => names,
+                _ => slug(&names),
+            };
         }
     }
 

@@ -24,7 +24,7 @@ pub(crate) struct Report {
     target: String,
     status: u8,
     seconds: f64,
-    /// How many steps came from a cache, and how many ran.
+    /// How many steps came from a cache, and how many ran; the bases of stages apart.
     cached: usize,
     executed: usize,
     pub(crate) steps: Vec<Step>,
@@ -62,7 +62,10 @@ impl Report {
         for image in &images {
             image.attribute(&mut steps);
         }
-        let count = |verdict| steps.iter().filter(|step| step.verdict == verdict).count();
+        let count = |verdict| {
+            let work = steps.iter().filter(|step| !step.is_base());
+            work.filter(|step| step.verdict == verdict).count()
+        };
         let image = |it: &Image| ImageReport {
             name: it.name.clone(),
             digest: it.digest.clone(),
@@ -142,7 +145,7 @@ impl Report {
                 shortened(&step.name),
             );
         }
-        let steps = self.steps.len();
+        let steps = self.steps.iter().filter(|step| !step.is_base()).count();
         let _ = writeln!(
             text,
             "{} of {steps} steps reused, {} ran; {:.1} s",
@@ -197,7 +200,7 @@ fn wire_step(step: &Step) -> v1::Step {
         Verdict::Canceled => v1::step::Verdict::Canceled,
     };
     v1::Step {
-        name: step.name.clone(),
+        name: told(&step.name).to_owned(),
         digest: step.digest.clone(),
         verdict: verdict.into(),
         duration: step.duration.try_into().ok(),
@@ -214,6 +217,15 @@ impl Verdict {
             Self::Canceled => "canceled",
         }
     }
+}
+
+/// A step may be a whole script; the server keeps no more of it, and of all of them
+/// together no more than 1 MiB.
+pub(crate) fn told(name: &str) -> &str {
+    const LONGEST: usize = 1024;
+    let mut ends = (0..=LONGEST.min(name.len())).rev();
+    let end = ends.find(|end| name.is_char_boundary(*end));
+    &name[..end.unwrap_or_default()]
 }
 
 /// A step's text may be a page long.

@@ -1,6 +1,6 @@
 //! What became of each step, by the rules of `BuildKit`'s own display.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde::{Serialize, Serializer};
 
@@ -56,13 +56,38 @@ impl Verdict {
 /// (`[internal] load metadata`, `importing cache manifest`, `exporting to image`) is
 /// work that no cache saves.
 pub(crate) fn is_instruction(name: &str) -> bool {
-    let inside = name
-        .strip_prefix('[')
-        .and_then(|rest| rest.split_once("] "));
-    let place = inside.and_then(|(inside, _)| inside.rsplit(' ').next());
-    let numbers = place.and_then(|place| place.split_once('/'));
-    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    numbers.is_some_and(|(at, of)| is_number(at) && is_number(of))
+    place(name).is_some()
+}
+
+/// The stage of an instruction, and its number there.
+fn place(name: &str) -> Option<(&str, u32)> {
+    let (inside, _) = name.strip_prefix('[')?.split_once("] ")?;
+    let (stage, place) = inside.rsplit_once(' ').unwrap_or(("", inside));
+    let (at, of) = place.split_once('/')?;
+    of.parse::<u32>().ok()?;
+    Some((stage, at.parse().ok()?))
+}
+
+/// Puts steps in the order of a Dockerfile: those of a stage together, stages as they
+/// began. Vertices that begin at once are told of from the last to the first.
+pub(crate) fn sorted(steps: &[(Option<SystemTime>, Step)]) -> Vec<Step> {
+    let mut stages: Vec<(&str, Option<SystemTime>)> = Vec::new();
+    for (started, step) in steps.iter().rev() {
+        let stage = place(&step.name).unwrap_or_default().0;
+        match stages.iter_mut().find(|(known, _)| *known == stage) {
+            Some((_, first)) => *first = (*first).into_iter().chain(*started).min(),
+            None => stages.push((stage, *started)),
+        }
+    }
+    stages.sort_by_key(|(_, started)| (started.is_none(), *started));
+    let order = |step: &Step| {
+        let (stage, number) = place(&step.name).unwrap_or_default();
+        let stage = stages.iter().position(|(known, _)| *known == stage);
+        (stage, number)
+    };
+    let mut keyed: Vec<_> = steps.iter().map(|(_, step)| (order(step), step)).collect();
+    keyed.sort_by_key(|(order, _)| *order);
+    keyed.into_iter().map(|(_, step)| step.clone()).collect()
 }
 
 /// The text of a step behind its place, as `RUN npm ci`.
@@ -81,6 +106,13 @@ fn maybe_seconds<S: Serializer>(
     match duration {
         Some(duration) => serializer.serialize_some(&rounded(*duration)),
         None => serializer.serialize_none(),
+    }
+}
+
+impl Step {
+    /// Whether it is a stage's base, which is work only where it is pulled.
+    pub(crate) fn is_base(&self) -> bool {
+        instruction(&self.name).starts_with("FROM ")
     }
 }
 
@@ -115,6 +147,43 @@ mod tests {
         ] {
             assert_eq!(is_instruction(name), is, "{name}");
         }
+    }
+
+    #[test]
+    fn steps_are_told_as_a_dockerfile_has_them() {
+        let step = |seconds: u64, name: &str| {
+            let step = Step {
+                name: name.to_owned(),
+                digest: String::new(),
+                verdict: Verdict::Cached,
+                duration: Duration::ZERO,
+                saved: None,
+                bytes: 0,
+            };
+            let started = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+            (Some(started), step)
+        };
+        let told = vec![
+            step(3, "[run 2/2] RUN b"),
+            step(3, "[run 1/2] COPY a"),
+            step(2, "[deps 10/10] RUN a"),
+            step(2, "[deps 9/10] RUN a"),
+            step(1, "[base 1/1] FROM a"),
+            step(3, "[zero 1/1] RUN z"),
+        ];
+        let names: Vec<_> = sorted(&told).into_iter().map(|step| step.name).collect();
+        let is = [
+            "[base",
+            "[deps 9/",
+            "[deps 10/",
+            "[zero",
+            "[run 1/",
+            "[run 2/",
+        ];
+        assert!(
+            names.iter().zip(is).all(|(name, is)| name.starts_with(is)),
+            "{names:?}"
+        );
     }
 
     #[test]

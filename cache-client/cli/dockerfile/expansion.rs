@@ -145,7 +145,9 @@ impl Expansion<'_> {
 fn name_length(text: &str) -> usize {
     let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let first = text.chars().next();
-    if first.is_some_and(|c| c.is_ascii_digit() || matches!(c, '@' | '*' | '#')) {
+    if first
+        .is_some_and(|c| c.is_ascii_digit() || matches!(c, '@' | '*' | '#' | '?' | '-' | '$' | '!'))
+    {
         return 1;
     }
     text.find(|c| !is_part(c)).unwrap_or(text.len())

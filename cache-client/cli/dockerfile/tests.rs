@@ -1,7 +1,7 @@
 use anyhow::{Context, Result};
 use proptest::prelude::*;
 
-use super::*;
+use super::{mount::Sharing, *};
 
 fn mounts(text: &str) -> Result<Vec<CacheMount>> {
     mounts_with(text, &[])

@@ -42,7 +42,7 @@ pub(crate) async fn search(search: &Search) -> Result<Found> {
             found.of_text(
                 &text,
                 &file.display().to_string(),
-                search.given(&BTreeMap::new()),
+                &search.given(&BTreeMap::new()),
             )?;
         }
     }
@@ -91,14 +91,14 @@ impl Found {
             self.of_text(
                 &text,
                 &format!("{at}: {name}"),
-                search.given(&arguments.collect()),
+                &search.given(&arguments.collect()),
             )?;
         }
         Ok(())
     }
 
-    fn of_text(&mut self, text: &str, at: &str, given: Given) -> Result<()> {
-        let mounts = Dockerfile::parse(text).and_then(|file| file.cache_mounts(&given));
+    fn of_text(&mut self, text: &str, at: &str, given: &Given) -> Result<()> {
+        let mounts = Dockerfile::parse(text).and_then(|file| file.cache_mounts(given));
         let mounts = mounts.with_context(|| at.to_owned())?;
         for mount in mounts.found {
             if !self.mounts.iter().any(|known| known.is_same(&mount)) {
@@ -167,7 +167,7 @@ mod tests {
             --mount=type=cache,target=/x,gid=1 --mount=type=cache,target=/x,mode=1 \
             --mount=type=cache,id=x,target=/x --mount=type=cache,id=-x,target=/x y\n";
         let mut found = Found::default();
-        found.of_text(text, "Dockerfile", Given::default())?;
+        found.of_text(text, "Dockerfile", &Given::default())?;
         let names: HashSet<String> = found.mounts.iter().map(name).collect();
         assert_eq!(names.len(), 6, "{names:?}");
         Ok(())

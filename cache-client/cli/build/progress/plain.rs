@@ -63,10 +63,11 @@ impl Vertex {
     fn step(&self) -> Option<Step> {
         let is_base = instruction(&self.name).starts_with("FROM ");
         let cached = self.cached || (self.loaded && !is_base);
+        let verdict = Verdict::of(cached, &self.error, self.done.is_some())?;
         Some(Step {
             name: self.name.clone(),
             digest: String::new(),
-            verdict: Verdict::of(cached, &self.error, self.done.is_some())?,
+            verdict,
             duration: self.done.unwrap_or_default(),
             saved: None,
             bytes: 0,

@@ -10,7 +10,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Deserializer};
 
 use super::rendered::Rendered;
-use crate::build::steps::{Step, Verdict, is_instruction};
+use crate::build::steps::{self, Step, Verdict, is_instruction};
 
 /// A value that is longer is none: a log line is the longest that comes.
 const LONGEST: usize = 16 << 20;
@@ -151,7 +151,8 @@ impl Rawjson {
 
     pub(crate) fn steps(&self) -> Vec<Step> {
         let all = self.vertices.all.iter();
-        all.filter_map(Vertex::step).collect()
+        let steps = all.filter_map(|vertex| Some((vertex.started(), vertex.step()?)));
+        steps::sorted(&steps.collect::<Vec<_>>())
     }
 }
 

@@ -15,9 +15,12 @@ use crate::corpus::Blob;
 /// What a server may send ahead: more than a message of a stream.
 const WINDOW: u32 = 4 << 20;
 
-/// What a server may put into one frame. tonic's and grpc-go's clients leave the 16 KiB of
-/// HTTP/2's default.
-const FRAME: u32 = 16 << 10;
+/// What a server may put into one frame, by HTTP/2's default: tonic's and grpc-go's clients
+/// leave it so.
+pub(crate) const FRAME: u32 = 16 << 10;
+
+/// The same for a client that was made for large blobs, as ours.
+pub(crate) const WIDE_FRAME: u32 = 1 << 20;
 
 /// Nobody who answers takes this long.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -55,14 +58,14 @@ pub(crate) struct Channel {
 }
 
 impl Channel {
-    pub(crate) async fn open(address: SocketAddr) -> Result<Self> {
+    pub(crate) async fn open(address: SocketAddr, frame: u32) -> Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         let mut builder = h2::client::Builder::new();
         builder
             .initial_window_size(WINDOW)
             .initial_connection_window_size(WINDOW)
-            .max_frame_size(FRAME)
+            .max_frame_size(frame)
             .max_send_buffer_size(WINDOW as usize);
         let (sender, connection) = builder.handshake(stream).await?;
         // It ends with the channel; an error is one of the calls'.

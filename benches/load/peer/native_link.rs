@@ -10,7 +10,7 @@ use cache_proto::google::bytestream::WriteRequest;
 use super::{Peer, Process, Server};
 use crate::{
     corpus::Blob,
-    grpc::{Channel, framed, resource, runtime},
+    grpc::{Channel, FRAME, framed, resource, runtime},
     processor::Processors,
 };
 
@@ -79,7 +79,7 @@ impl Server for NativeLink {
 impl Peer for NativeLink {
     fn store(&self, blobs: &[Blob]) -> Result<()> {
         runtime()?.block_on(async {
-            let mut channel = Channel::open(self.address).await?;
+            let mut channel = Channel::open(self.address, FRAME).await?;
             for blob in blobs {
                 let write = upload(blob);
                 channel

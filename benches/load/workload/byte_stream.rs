@@ -33,8 +33,9 @@ const COMPARED: usize = 1024;
 
 const READ: &str = "google.bytestream.ByteStream/Read";
 
-const HTTP: &str = "cachalot, HTTP";
 const GRPC: &str = "cachalot";
+const HTTP: &str = "cachalot, HTTP";
+const WIDE: &str = "cachalot, frames of 1 MiB";
 
 const COLUMNS: [Column; 2] = [
     ("GB/s", |it| format!("{:.2}", it.gigabytes_per_second)),
@@ -48,6 +49,8 @@ const COLUMNS: [Column; 2] = [
 enum Way {
     Http,
     Grpc,
+    /// With larger frames.
+    Wide,
 }
 
 /// A server, and how it is read.
@@ -60,6 +63,7 @@ impl Server for Read<'_> {
     fn name(&self) -> &'static str {
         match self.way {
             Way::Http => HTTP,
+            Way::Wide => WIDE,
             Way::Grpc => self.server.name(),
         }
     }
@@ -77,15 +81,13 @@ pub(super) fn run(bench: &mut Bench) -> Result<()> {
     let peers = peer::start(bench, &[PeerName::Ours, PeerName::NativeLink])?;
     let mut reads = Vec::new();
     for peer in &peers {
-        if peer.name() == GRPC {
-            reads.push(Box::new(Read {
-                server: peer.as_ref(),
-                way: Way::Http,
-            }));
-        }
-        reads.push(Box::new(Read {
-            server: peer.as_ref(),
-            way: Way::Grpc,
+        let ways = match peer.name() {
+            GRPC => &[Way::Http, Way::Grpc, Way::Wide][..],
+            _ => &[Way::Grpc],
+        };
+        reads.extend(ways.iter().map(|way| {
+            let (server, way): (&dyn Server, _) = (peer.as_ref(), *way);
+            Box::new(Read { server, way })
         }));
     }
     for (size, name) in [(LARGE, "256 MiB"), (MEDIUM, "1 MiB")] {
@@ -119,6 +121,12 @@ fn goals(rows: &[Summary], size: &str) -> Vec<Goal> {
     let native = bytes("NativeLink, in memory");
     let goals = [
         goal("our own HTTP's", bytes(GRPC), bytes(HTTP), 0.6),
+        goal(
+            "our own HTTP's, in frames of 1 MiB",
+            bytes(WIDE),
+            bytes(HTTP),
+            0.6,
+        ),
         goal("NativeLink's", bytes(GRPC), native, 1.0),
     ];
     goals.into_iter().flatten().collect()
@@ -166,11 +174,13 @@ enum Reader {
 impl Reader {
     fn open(read: &Read<'_>) -> Result<Self> {
         let address = read.address();
-        if read.way == Way::Http {
-            return Connection::open(address).map(Self::Http);
-        }
+        let frame = match read.way {
+            Way::Http => return Connection::open(address).map(Self::Http),
+            Way::Grpc => grpc::FRAME,
+            Way::Wide => grpc::WIDE_FRAME,
+        };
         let runtime = grpc::runtime()?;
-        let channel = runtime.block_on(Channel::open(address))?;
+        let channel = runtime.block_on(Channel::open(address, frame))?;
         Ok(Self::Grpc(runtime, channel))
     }
 

@@ -17,7 +17,7 @@ use crate::{
     Bench,
     corpus::random,
     goal::{Bound, Goal},
-    grpc::{Channel, PREFIX, framed, runtime},
+    grpc::{Channel, FRAME, PREFIX, framed, runtime},
     peer::{self, Peer, PeerName},
     report::{Column, milliseconds},
     round::{Summary, Traffic, take_turns},
@@ -114,7 +114,7 @@ fn digest(bytes: &[u8]) -> reapi::Digest {
 async fn store(server: &dyn Peer) -> Result<()> {
     let mut connections = JoinSet::new();
     for first in 0..CONNECTIONS {
-        let mut channel = Channel::open(server.address()).await?;
+        let mut channel = Channel::open(server.address(), FRAME).await?;
         connections.spawn(async move {
             let batches = (0..STORED / BATCH).skip(first as usize);
             for batch in batches.step_by(CONNECTIONS as usize) {
@@ -185,7 +185,7 @@ async fn load(server: &dyn Peer, calls: &'static [Call], time: Duration) -> Resu
     let end = Instant::now() + time;
     let mut connections = JoinSet::new();
     for first in 0..CONNECTIONS {
-        let channel = Channel::open(server.address()).await?;
+        let channel = Channel::open(server.address(), FRAME).await?;
         let first = calls.len() * first as usize / CONNECTIONS as usize;
         connections.spawn(ask(channel, calls.iter().cycle().skip(first), end));
     }

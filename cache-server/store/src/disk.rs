@@ -73,8 +73,9 @@ pub use self::{
     scrub::Scrubbed,
 };
 
-/// Blocks of both databases kept in memory, in bytes.
-const BLOCK_CACHE: usize = 24 << 20;
+/// Blocks of both databases kept in memory, in bytes: indexes and filters of two million
+/// blobs. Of records, what is asked most is in memory in brief (`presence.rs`).
+const BLOCK_CACHE: usize = 12 << 20;
 
 /// Blobs that are looked for in memory without leaving the thread: at 1 to 2 us each,
 /// as many as take no longer than the change of threads and a little of patience.

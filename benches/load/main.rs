@@ -6,6 +6,7 @@
 mod client;
 mod corpus;
 mod goal;
+mod grpc;
 mod index;
 mod peer;
 mod processor;

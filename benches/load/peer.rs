@@ -1,10 +1,12 @@
 //! The servers that are measured, each with its data in a folder of the bench.
 
+mod native_link;
 mod nginx;
 mod ours;
 mod registry;
 
 use std::{
+    ffi::OsString,
     fs,
     net::{SocketAddr, TcpStream},
     path::Path,
@@ -18,12 +20,16 @@ use clap::ValueEnum;
 
 use crate::{Bench, corpus::Blob};
 
-/// A server, which is stopped when dropped.
-pub(crate) trait Peer: Sync {
+/// What is measured: a server, or one way to ask it.
+pub(crate) trait Server: Sync {
     fn name(&self) -> &'static str;
     fn address(&self) -> SocketAddr;
     /// Its process; all its others are children of that.
     fn pid(&self) -> u32;
+}
+
+/// A server that stores, which is stopped when dropped.
+pub(crate) trait Peer: Server {
     /// Makes blobs readable at their paths.
     fn store(&self, blobs: &[Blob]) -> Result<()>;
     /// Makes a manifest, whose blobs are stored, readable as `latest`.
@@ -41,6 +47,9 @@ pub(crate) enum PeerName {
     NginxCopy,
     /// docker-registry.
     DockerRegistry,
+    /// NativeLink, for builds; its program is named by `CACHALOT_BENCHES_NATIVELINK`.
+    #[value(name = "nativelink")]
+    NativeLink,
     /// squid, for files of an origin.
     Squid,
     /// apt-cacher-ng, for files of an origin and for apt.
@@ -64,6 +73,13 @@ impl PeerName {
             Self::Nginx => Box::new(nginx::Nginx::start(folder, true, bench.processors)?),
             Self::NginxCopy => Box::new(nginx::Nginx::start(folder, false, bench.processors)?),
             Self::DockerRegistry => Box::new(registry::Registry::start(folder, bench.processors)?),
+            Self::NativeLink => {
+                let program = native_link().context("no program is named")?;
+                let processors = bench.processors;
+                Box::new(native_link::NativeLink::start(
+                    &program, folder, processors,
+                )?)
+            }
             Self::Squid | Self::AptCacherNg | Self::Devpi | Self::Proxpi | Self::Nora => {
                 bail!("it stores nothing that it is given")
             }
@@ -74,7 +90,17 @@ impl PeerName {
 /// Starts those of the servers that are asked for.
 pub(crate) fn start(bench: &Bench, names: &[PeerName]) -> Result<Vec<Box<dyn Peer>>> {
     let wanted = names.iter().filter(|name| bench.wants(**name));
-    wanted.map(|name| name.start(bench)).collect()
+    // Who asks for it by name is told that it is not there.
+    let is_here = |name: &&PeerName| {
+        **name != PeerName::NativeLink || native_link().is_some() || !bench.servers.is_empty()
+    };
+    let here = wanted.filter(is_here);
+    here.map(|name| name.start(bench)).collect()
+}
+
+/// The program of NativeLink, if it is to be measured.
+fn native_link() -> Option<OsString> {
+    std::env::var_os(native_link::PROGRAM)
 }
 
 /// Nobody takes longer to start, devpi-server on a busy machine included.

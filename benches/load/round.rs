@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 
 use crate::{
     Bench,
-    peer::Peer,
+    peer::Server,
     processor::{memory_of, own_time, time_of},
 };
 
@@ -38,7 +38,10 @@ struct Round {
 }
 
 impl Round {
-    fn measure(peer: &dyn Peer, load: impl FnOnce() -> Result<Traffic>) -> Result<Self> {
+    fn measure<S: Server + ?Sized>(
+        peer: &S,
+        load: impl FnOnce() -> Result<Traffic>,
+    ) -> Result<Self> {
         let (server, loader) = (time_of(peer.pid())?, own_time()?);
         let begun = Instant::now();
         let traffic = load()?;
@@ -91,20 +94,20 @@ pub(crate) struct Summary {
 }
 
 /// Loads the servers in turn, after a short warm-up of each.
-pub(crate) fn take_turns(
+pub(crate) fn take_turns<S: Server + ?Sized>(
     bench: &Bench,
-    peers: &[Box<dyn Peer>],
-    load: impl Fn(&dyn Peer, Duration) -> Result<Traffic>,
+    peers: &[Box<S>],
+    load: impl Fn(&S, Duration) -> Result<Traffic>,
 ) -> Result<Vec<Summary>> {
     take_prepared_turns(bench, peers, || Ok(()), load)
 }
 
 /// The same; `prepare` runs before each round and is no part of it.
-pub(crate) fn take_prepared_turns(
+pub(crate) fn take_prepared_turns<S: Server + ?Sized>(
     bench: &Bench,
-    peers: &[Box<dyn Peer>],
+    peers: &[Box<S>],
     prepare: impl Fn() -> Result<()>,
-    load: impl Fn(&dyn Peer, Duration) -> Result<Traffic>,
+    load: impl Fn(&S, Duration) -> Result<Traffic>,
 ) -> Result<Vec<Summary>> {
     for peer in peers {
         load(peer.as_ref(), bench.time / 3)
@@ -124,7 +127,7 @@ pub(crate) fn take_prepared_turns(
         .collect()
 }
 
-fn summary(peer: &dyn Peer, rounds: &[Round]) -> Result<Summary> {
+fn summary<S: Server + ?Sized>(peer: &S, rounds: &[Round]) -> Result<Summary> {
     let of = |value: &dyn Fn(&Round) -> f64| median(rounds.iter().map(value).collect());
     Ok(Summary {
         name: peer.name(),

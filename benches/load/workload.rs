@@ -1,5 +1,7 @@
 //! What the servers are asked to do.
 
+mod byte_stream;
+mod find_missing;
 mod get_large;
 mod get_small;
 mod head;
@@ -27,6 +29,11 @@ pub(crate) enum WorkloadName {
     PutLarge,
     /// HEAD of a manifest while eight clients pull a blob of 256 MiB.
     Head,
+    /// FindMissingBlobs of 10,000 digests in a store of 1,000,000 blobs.
+    FindMissing,
+    /// ByteStream.Read of 256 MiB and of 1 MiB, beside HTTP.
+    #[value(name = "bytestream")]
+    ByteStream,
     /// GET of an absent file by 200 clients while its origin sends it over four seconds.
     Miss,
     /// Installs by pip, uv, apt-get and npm from servers that have everything.
@@ -50,6 +57,8 @@ impl WorkloadName {
             Self::GetLarge => get_large::run(bench),
             Self::PutLarge => put_large::run(bench),
             Self::Head => head::run(bench),
+            Self::FindMissing => find_missing::run(bench),
+            Self::ByteStream => byte_stream::run(bench),
             Self::Miss => miss::run(bench),
             Self::Install => install::run(bench),
         };

@@ -5,7 +5,7 @@ use std::{fs, net::SocketAddr, path::Path, path::PathBuf};
 use anyhow::Result;
 use bytes::Bytes;
 
-use super::{Peer, Process};
+use super::{Peer, Process, Server};
 use crate::{
     corpus::{Blob, REPOSITORY},
     processor::Processors,
@@ -83,7 +83,7 @@ http {{
     )
 }
 
-impl Peer for Nginx {
+impl Server for Nginx {
     fn name(&self) -> &'static str {
         if self.sendfile {
             "nginx"
@@ -99,7 +99,9 @@ impl Peer for Nginx {
     fn pid(&self) -> u32 {
         self.process.0.id()
     }
+}
 
+impl Peer for Nginx {
     fn store(&self, blobs: &[Blob]) -> Result<()> {
         for blob in blobs {
             fs::write(self.file(&blob.path()), &blob.bytes)?;

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use bytes::Bytes;
 use cache_tests::{TestServer, registry::MANIFEST};
 
-use super::Peer;
+use super::{Peer, Server};
 use crate::{
     client::Connection,
     corpus::{Blob, REPOSITORY},
@@ -34,7 +34,7 @@ impl Ours {
     }
 }
 
-impl Peer for Ours {
+impl Server for Ours {
     fn name(&self) -> &'static str {
         "cachalot"
     }
@@ -46,7 +46,9 @@ impl Peer for Ours {
     fn pid(&self) -> u32 {
         self.pid
     }
+}
 
+impl Peer for Ours {
     fn store(&self, blobs: &[Blob]) -> Result<()> {
         let mut connection = Connection::open(self.address)?;
         for blob in blobs {

@@ -6,7 +6,7 @@ use anyhow::Result;
 use bytes::Bytes;
 use cache_core::Digest;
 
-use super::{Peer, Process, ours::put_manifest};
+use super::{Peer, Process, Server, ours::put_manifest};
 use crate::{
     corpus::{Blob, REPOSITORY},
     processor::Processors,
@@ -67,7 +67,7 @@ http:
     )
 }
 
-impl Peer for Registry {
+impl Server for Registry {
     fn name(&self) -> &'static str {
         "docker-registry"
     }
@@ -79,7 +79,9 @@ impl Peer for Registry {
     fn pid(&self) -> u32 {
         self.process.0.id()
     }
+}
 
+impl Peer for Registry {
     /// Written as its storage driver would: pushing thousands takes it minutes.
     fn store(&self, blobs: &[Blob]) -> Result<()> {
         for blob in blobs {

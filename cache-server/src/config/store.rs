@@ -156,7 +156,7 @@ mod default {
     }
 
     pub(super) const fn memory() -> Size {
-        Size::mib(24)
+        Size::mib(16)
     }
 
     /// 2.5 million blobs.

@@ -11,6 +11,7 @@ mod config;
 mod content;
 mod doubt;
 mod durability;
+mod edit;
 mod erase;
 mod eviction;
 mod fill;
@@ -21,6 +22,7 @@ mod lease;
 mod metrics;
 mod presence;
 mod publish;
+mod queues;
 mod rebuild;
 mod refs;
 mod residency;
@@ -33,6 +35,7 @@ mod stripes;
 mod sweep;
 mod tags;
 mod taken;
+mod totals;
 mod touches;
 mod trust;
 mod upkeep;
@@ -73,8 +76,9 @@ pub use self::{
     scrub::Scrubbed,
 };
 
-/// Blocks of both databases kept in memory, in bytes.
-const BLOCK_CACHE: usize = 24 << 20;
+/// Blocks of both databases kept in memory, in bytes: indexes and filters of two million
+/// blobs. Of records, what is asked most is in memory in brief (`presence.rs`).
+const BLOCK_CACHE: usize = 12 << 20;
 
 /// Blobs that are looked for in memory without leaving the thread: at 1 to 2 us each,
 /// as many as take no longer than the change of threads and a little of patience.

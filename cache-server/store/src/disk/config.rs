@@ -85,7 +85,7 @@ impl DiskConfig {
             checkpoint_interval: Duration::from_secs(60),
             scrub_interval: Duration::from_secs(7 * 24 * 3600),
             scrub_rate: 20 << 20,
-            memory: 24 << 20,
+            memory: 16 << 20,
             // 2.5 million blobs.
             presence_memory: 64 << 20,
         }

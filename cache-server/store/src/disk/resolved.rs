@@ -12,6 +12,9 @@ use quick_cache::{Weighter, sync::Cache};
 /// Memory for refs, in bytes: some 20,000 links of blobs.
 const MEMORY: u64 = 8 << 20;
 
+/// A larger ref is not kept: it would push out all the others. A snapshot's takes 6.5 MB.
+const LARGEST: u64 = MEMORY / 64;
+
 /// A row, the key and the bookkeeping of the cache take about this much besides
 /// what a ref has of variable length.
 const FIXED: usize = 256;
@@ -31,10 +34,14 @@ struct ByLength;
 
 impl Weighter<RefKey, Arc<Ref>> for ByLength {
     fn weight(&self, key: &RefKey, to: &Arc<Ref>) -> u64 {
-        let key = key.namespace().as_str().len() + key.name().len();
-        let closure = to.closure.len() * size_of::<Digest>();
-        (FIXED + key + closure + to.meta.len() + to.writer.len()) as u64
+        weight(key, to)
     }
+}
+
+fn weight(key: &RefKey, to: &Ref) -> u64 {
+    let key = key.namespace().as_str().len() + key.name().len();
+    let closure = to.closure.len() * size_of::<Digest>();
+    (FIXED + key + closure + to.meta.len() + to.writer.len()) as u64
 }
 
 impl Default for Resolved {
@@ -60,6 +67,9 @@ impl Resolved {
 
     /// Remembers what the database said, unless some ref was changed since.
     pub(super) fn remember(&self, key: &RefKey, to: &Ref, changes: u64) {
+        if weight(key, to) > LARGEST {
+            return;
+        }
         let _order = self.order.read();
         if self.changes() == changes {
             self.refs.insert(key.clone(), Arc::new(to.clone()));
@@ -107,5 +117,24 @@ mod tests {
         assert_eq!(resolved.find(&key), Some(leads_to(b"new")));
         resolved.forget([&key]);
         assert_eq!(resolved.find(&key), None);
+    }
+
+    #[test]
+    fn a_huge_ref_pushes_nothing_out() {
+        let resolved = Resolved::default();
+        let key = |name: &str| RefKey::new("oci/app".parse().unwrap(), name).unwrap();
+        for number in 0..1000 {
+            let key = key(&format!("tag/{number}"));
+            resolved.remember(&key, &leads_to(b"small"), resolved.changes());
+        }
+        let huge = Ref {
+            closure: vec![Digest::sha256(b"part"); 100_000],
+            ..leads_to(b"huge")
+        };
+        resolved.remember(&key("snapshot"), &huge, resolved.changes());
+        assert_eq!(resolved.find(&key("snapshot")), None);
+        let kept =
+            (0..1000).filter(|number| resolved.find(&key(&format!("tag/{number}"))).is_some());
+        assert_eq!(kept.count(), 1000);
     }
 }

@@ -2,9 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use cache_core::{Digest, Ref, RefKey, Result};
+use cache_core::{Digest, RefKey, Result};
 
-use super::state::State;
+use super::{refs::Head, state::State};
 
 /// Refs looked at in one go.
 const BATCH: usize = 512;
@@ -27,12 +27,12 @@ impl State {
             for namespace in &namespaces {
                 let mut name: Option<String> = None;
                 loop {
-                    let refs = self.list(namespace, "", name.as_deref(), BATCH)?;
+                    let refs = self.heads(namespace, name.as_deref(), BATCH)?;
                     for (name, to) in &refs {
                         let Ok(key) = RefKey::new(namespace.clone(), name.clone()) else {
                             continue;
                         };
-                        swept += u64::from(self.sweep_ref(&key, to)?);
+                        swept += u64::from(self.sweep_ref(&key, *to)?);
                     }
                     match refs.last() {
                         Some((last, _)) => name = Some(last.clone()),
@@ -47,28 +47,32 @@ impl State {
         }
     }
 
-    fn sweep_ref(&self, key: &RefKey, listed: &Ref) -> Result<bool> {
+    fn sweep_ref(&self, key: &RefKey, listed: Head) -> Result<bool> {
         let age = self
             .clock
             .wall()
             .duration_since(listed.written)
             .unwrap_or(Duration::ZERO);
         let is_mark = listed.target == Digest::sha256(b"");
-        if is_mark || age < self.config.min_lease || self.stores(listed)? {
+        if is_mark || age < self.config.min_lease || self.stores(&listed.target)? {
             return Ok(false);
         }
         // A push that brings the blob back binds behind us or was seen here.
         let _binding = self.binding.lock();
         let current = self.resolve(key)?;
-        if current.as_ref() != Some(listed) || self.stores(listed)? {
+        let current = current.map(|it| Head {
+            target: it.target,
+            written: it.written,
+        });
+        if current != Some(listed) || self.stores(&listed.target)? {
             return Ok(false);
         }
         self.unbind(key)?;
         Ok(true)
     }
 
-    fn stores(&self, to: &Ref) -> Result<bool> {
-        match self.index.name(&to.target)? {
+    fn stores(&self, target: &Digest) -> Result<bool> {
+        match self.index.name(target)? {
             Some(key) => Ok(self.index.record(&key)?.is_some()),
             None => Ok(false),
         }

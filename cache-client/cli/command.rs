@@ -1,26 +1,26 @@
 //! The commands, a file each.
 
 mod build;
+mod check;
 mod completions;
 mod doctor;
 mod env;
-mod man;
-mod setup;
-mod unsetup;
-mod mount;
-mod check;
-mod completions;
 mod gc;
 mod get;
 mod ls;
 mod man;
+mod mount;
 mod name;
 mod put;
+mod restore;
 mod rm;
+mod save;
 mod scrub;
+mod setup;
 mod stat;
 mod stats;
 mod top;
+mod unsetup;
 mod warm;
 mod why;
 
@@ -36,6 +36,8 @@ pub(crate) enum Command {
     Unsetup(unsetup::Unsetup),
     Env(env::Env),
     Build(build::Build),
+    Save(save::Save),
+    Restore(restore::Restore),
     Get(get::Get),
     Put(put::Put),
     Ls(ls::Ls),
@@ -64,6 +66,8 @@ impl Command {
             Self::Doctor(command) => command.run(connection, output).await,
             Self::Env(command) => command.run(connection, output),
             Self::Build(command) => command.run(connection, output).await,
+            Self::Save(command) => command.run(connection, output).await,
+            Self::Restore(command) => command.run(connection, output).await,
             Self::Get(command) => command.run(connection, output).await,
             Self::Put(command) => command.run(connection, output).await,
             Self::Ls(command) => command.run(connection, output).await,

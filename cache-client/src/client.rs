@@ -2,7 +2,7 @@
 
 use crate::{
     Administration, Blobs, Builder, Builds, Packages, Refs, Result, Statistics,
-    connection::Connection,
+    connection::Connection, snapshot::Snapshots,
 };
 
 /// A connection to a server. Clones share it.
@@ -40,6 +40,11 @@ impl Client {
     /// The refs of `namespace`.
     pub fn refs(&self, namespace: impl Into<String>) -> Refs {
         Refs::new(self.connection.clone(), namespace.into())
+    }
+
+    /// The directory snapshots of `namespace`.
+    pub fn snapshots(&self, namespace: impl Into<String>) -> Snapshots {
+        Snapshots::new(self.connection.clone(), namespace.into())
     }
 
     /// The package routes.

@@ -54,6 +54,7 @@ pub(crate) struct Connection {
 
 #[derive(Debug)]
 struct Shared {
+    server: String,
     /// For what is answered at once: no large blob stands before it.
     calls: Authorized,
     /// For bytes: one connection's congestion window is not a whole line.
@@ -75,6 +76,7 @@ impl Connection {
         let channel = || InterceptedService::new(endpoint.connect_lazy(), authorization.clone());
         let deadline = limits.deadline;
         let shared = Arc::new(Shared {
+            server: endpoint.uri().to_string(),
             calls: channel(),
             transfers: (0..transfers).map(|_| channel()).collect(),
             next: AtomicUsize::new(0),
@@ -91,6 +93,11 @@ impl Connection {
             shared: Arc::clone(&self.shared),
             deadline,
         }
+    }
+
+    /// The server's URL.
+    pub(crate) fn server(&self) -> &str {
+        &self.shared.server
     }
 
     /// Whether the server is on this machine, where compressing only costs.

@@ -18,6 +18,7 @@ mod index;
 mod path;
 mod plan;
 mod progress;
+mod remote;
 mod restore;
 mod reuse;
 mod roots;
@@ -38,6 +39,7 @@ pub use self::{
     error::{Error, Result},
     flaw::Flaw,
     progress::Progress,
+    remote::Snapshots,
     restore::{Restore, Restored},
     save::{LeftOut, Save, Saved},
 };

@@ -6,4 +6,5 @@ mod blobs;
 mod broken;
 mod command_line;
 mod native;
+mod secured;
 mod server;

@@ -29,7 +29,7 @@ use parking_lot::Mutex;
 use tokio::{net::TcpListener, runtime::Runtime};
 use tonic::{
     Status,
-    transport::{Server as Transport, server::TcpIncoming},
+    transport::{Server as Transport, ServerTlsConfig, server::TcpIncoming},
 };
 
 /// What goes wrong in one call.
@@ -66,6 +66,7 @@ pub(crate) struct Abilities {
     pub(crate) foreign: bool,
     /// Says so by a page, as servers do that speak more than gRPC.
     pub(crate) pages: bool,
+    pub(crate) tls: Option<ServerTlsConfig>,
 }
 
 impl Default for Abilities {
@@ -77,6 +78,7 @@ impl Default for Abilities {
             functions: vec![Function::Sha256, Function::Blake3],
             foreign: false,
             pages: false,
+            tls: None,
         }
     }
 }
@@ -167,7 +169,10 @@ impl Server {
     }
 
     pub(crate) fn url(&self) -> String {
-        format!("http://{}", self.address)
+        match self.state.abilities.tls {
+            Some(_) => format!("https://{}", self.address),
+            None => format!("http://{}", self.address),
+        }
     }
 
     /// A client that does not wait long.
@@ -222,6 +227,10 @@ struct Service(Arc<State>);
 async fn serve(state: Arc<State>, listener: std::net::TcpListener) {
     let incoming = TcpIncoming::from(TcpListener::from_std(listener).unwrap());
     let Abilities { foreign, pages, .. } = state.abilities;
+    let mut transport = Transport::builder();
+    if let Some(tls) = state.abilities.tls.clone() {
+        transport = transport.tls_config(tls).unwrap();
+    }
     let service = Service(state);
     let limit = 4 << 20;
     let mut routes = tonic::service::Routes::default()
@@ -241,6 +250,6 @@ async fn serve(state: Arc<State>, listener: std::net::TcpListener) {
         let page = async || (http::StatusCode::NOT_FOUND, "nothing is here\n");
         routes = routes.into_axum_router().fallback(page).into();
     }
-    let served = Transport::builder().add_routes(routes);
+    let served = transport.add_routes(routes);
     served.serve_with_incoming(incoming).await.unwrap();
 }

@@ -453,8 +453,11 @@ mod tests {
         assert!(a.contains(a_b) && a.contains(a) && !a.contains(ab) && !a_b.contains(a));
     }
 
+    type Roots<'a> = &'a [&'a [u8]];
+    type Row<'a> = &'a [(&'a [u8], EntryKind<'a>)];
+
     /// What the last of some entries of `roots` comes to; the others are good.
-    fn last(roots: &[&[u8]], entries: &[(&[u8], EntryKind<'_>)]) -> Result<Tree, EntryError> {
+    fn last(roots: Roots<'_>, entries: Row<'_>) -> Result<Tree, EntryError> {
         let mut tree = Tree::new(5, roots.iter().copied())?;
         let (last, before) = entries.split_last().unwrap();
         for (path, kind) in before {
@@ -466,7 +469,7 @@ mod tests {
     #[test]
     fn entries_fit_together() {
         use EntryKind::{Directory, File, Hardlink, Symlink};
-        let good: [(&[&[u8]], &[(&[u8], EntryKind<'_>)]); 6] = [
+        let good: [(Roots<'_>, Row<'_>); 6] = [
             (&[b""], &[(b"", Directory), (b"a", File)]),
             (
                 &[b"a", b"a-b"],
@@ -499,7 +502,7 @@ mod tests {
     fn entries_that_do_not_fit_are_refused() {
         use EntryKind::{Directory, File, Hardlink, Symlink};
         const TOP: (&[u8], EntryKind<'_>) = (b"", Directory);
-        let bad: [(&[(&[u8], EntryKind<'_>)], EntryError); 18] = [
+        let bad: [(Row<'_>, EntryError); 18] = [
             (&[(b"", File)], EntryError::Top),
             (&[(b"", Symlink(b"a"))], EntryError::Top),
             (&[TOP, (b"a", File), TOP], EntryError::Order),
@@ -539,7 +542,7 @@ mod tests {
     #[test]
     fn nothing_is_outside_of_the_roots() {
         use EntryKind::{Directory, File};
-        let bad: [(&[&[u8]], &[(&[u8], EntryKind<'_>)], EntryError); 10] = [
+        let bad: [(Roots<'_>, Row<'_>, EntryError); 10] = [
             (&[], &[(b"a", File)], EntryError::Roots),
             (&[b"b", b"a"], &[(b"a", File)], EntryError::Roots),
             (&[b"a", b"a"], &[(b"a", File)], EntryError::Roots),

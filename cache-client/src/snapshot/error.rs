@@ -11,8 +11,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The server, or the way to it.
-    #[error("{0}")]
+    /// The server, or the way to it; the source says what.
+    #[error("the snapshot's blobs or key could not be moved")]
     Store(#[source] crate::Error),
     /// A snapshot that is damaged, or made to do harm. The target was not touched.
     #[error("the snapshot is refused: {at}: {flaw}")]
@@ -20,7 +20,6 @@ pub enum Error {
         /// The document or the entry.
         at: String,
         /// What is wrong with it.
-        #[source]
         flaw: Flaw,
     },
     /// The server lost, or never had, what the snapshot needs.
@@ -52,7 +51,6 @@ pub enum Error {
         /// The file.
         path: PathBuf,
         /// Why.
-        #[source]
         flaw: Flaw,
     },
     /// None of the paths to save is there.

@@ -155,6 +155,10 @@ fn a_change_to_the_restored_file_does_not_reach_the_one_that_was_there() {
 
 /// Stages what is below `new` for `base`, and plans it.
 fn staged(base: &Path, new: &Path, exact: bool) -> (Home, Vec<commit::Step>) {
+    planned(base, new, exact, &["a", "b", "c"])
+}
+
+fn planned(base: &Path, new: &Path, exact: bool, roots: &[&str]) -> (Home, Vec<commit::Step>) {
     let home = Home::open(base, false).expect("a home");
     for entry in fs::read_dir(new).expect("listed") {
         let name = entry.expect("an entry").file_name();
@@ -167,7 +171,9 @@ fn staged(base: &Path, new: &Path, exact: bool) -> (Home, Vec<commit::Step>) {
         exact,
         immovable: &immovable,
     };
-    let roots = ["a", "b", "c"].map(|root| TreePath::parse(root.as_bytes()).expect("a path"));
+    let roots = roots.iter();
+    let roots = roots.map(|root| TreePath::parse(root.as_bytes()).expect("a path"));
+    let roots: Vec<_> = roots.collect();
     let steps = planner.plan(&roots).expect("a plan").steps;
     (home, steps)
 }
@@ -265,4 +271,22 @@ fn two_restores_of_one_target_take_turns() {
         }
     });
     assert_eq!(seen(to.path()).len(), 6);
+}
+
+#[test]
+fn a_base_that_cannot_be_renamed_is_filled_entry_by_entry() {
+    for exact in [false, true] {
+        let (base, new) = before_and_after();
+        let inode = |path: &Path| fs::metadata(path).expect("there").ino();
+        let old = inode(base.path());
+        let (home, steps) = planned(base.path(), new.path(), exact, &[""]);
+        commit::commit(&home, &steps).expect("committed");
+        home.close().expect("closed");
+        assert_eq!(inode(base.path()), old);
+        assert_eq!(text(&base.path().join("b")).as_deref(), Some("new"));
+        assert_eq!(text(&base.path().join("c/d/e")).as_deref(), Some("new"));
+        assert_eq!(base.path().join("other").exists(), !exact);
+        assert_eq!(base.path().join("a/own/deep").exists(), !exact);
+        assert!(!base.path().join(".cachalot-restore").exists());
+    }
 }

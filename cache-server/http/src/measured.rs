@@ -214,6 +214,7 @@ impl http_body::Body for MeasuredBody {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
         if let Some(exchange) = &mut self.exchange {
             match &frame {
+                Some(Ok(frame)) if tells_of_failure(frame) => exchange.broke(),
                 Some(Ok(frame)) => exchange.sent(frame.data_ref().map_or(0, Bytes::len) as u64),
                 Some(Err(_)) => exchange.broke(),
                 None => {}
@@ -233,6 +234,12 @@ impl http_body::Body for MeasuredBody {
     fn size_hint(&self) -> SizeHint {
         http_body::Body::size_hint(&self.body)
     }
+}
+
+/// Whether trailers end a gRPC call that failed: to HTTP its body is whole.
+fn tells_of_failure(frame: &Frame<Bytes>) -> bool {
+    let status = frame.trailers_ref().and_then(|it| it.get("grpc-status"));
+    status.is_some_and(|status| status != "0")
 }
 
 #[cfg(test)]

@@ -210,3 +210,23 @@ fn protocols_past_the_table_share_one_child() {
         100 - 31
     );
 }
+
+#[tokio::test]
+async fn a_grpc_call_that_fails_behind_its_first_message_is_an_error() {
+    for (status, outcome) in [("0", "hit"), ("15", "error")] {
+        let bench = Bench::new();
+        let mut trailers = http::HeaderMap::new();
+        trailers.insert("grpc-status", status.parse().unwrap());
+        let frames = [
+            Ok::<_, Infallible>(Frame::data(Bytes::from_static(b"wha"))),
+            Ok(Frame::trailers(trailers)),
+        ];
+        let body = http_body_util::StreamBody::new(stream::iter(frames));
+        let mut response = Response::new(Body::new(body));
+        HIT.mark(&mut response);
+        let response = bench.ask("", response).await;
+        response.into_body().collect().await.unwrap();
+        let labels = HIT_LABELS.replace("hit", outcome);
+        bench.assert_counted(&labels);
+    }
+}

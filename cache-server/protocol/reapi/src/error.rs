@@ -59,6 +59,8 @@ pub(crate) enum ReapiError {
     Overtaken,
     #[error("the call was cut off")]
     Interrupted,
+    #[error("{}", .0.message())]
+    Transport(Status),
     #[error("no room: {0}")]
     Full(&'static str),
     #[error("the store takes no writes now: {0}")]
@@ -124,7 +126,7 @@ impl ReapiError {
         )
     }
 
-    pub(crate) const fn code(&self) -> Code {
+    pub(crate) fn code(&self) -> Code {
         match self {
             Self::Instance(_)
             | Self::ResourceName(_)
@@ -146,6 +148,7 @@ impl ReapiError {
             Self::Unauthenticated => Code::Unauthenticated,
             Self::Denied(_) => Code::PermissionDenied,
             Self::Overtaken | Self::Interrupted => Code::Aborted,
+            Self::Transport(status) => status.code(),
             Self::Full(_) => Code::ResourceExhausted,
             Self::ReadOnly(_) | Self::Unavailable(_) => Code::Unavailable,
             Self::Damaged(_) => Code::DataLoss,

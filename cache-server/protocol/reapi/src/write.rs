@@ -75,7 +75,7 @@ impl Write {
                 biased;
                 () = turn.is_over() => return Err(ReapiError::Overtaken),
                 message = self.messages.message() => {
-                    message.map_err(|_| ReapiError::Interrupted)?
+                    message.map_err(ReapiError::Transport)?
                 }
             };
         }
@@ -112,7 +112,8 @@ struct Written {
 fn is_final(written: &Result<Written>) -> bool {
     match written {
         Ok(written) => written.is_whole,
-        Err(ReapiError::Overtaken | ReapiError::Interrupted | ReapiError::WriteOffset { .. }) => {
+        // The client may do better: what came before is kept.
+        Err(ReapiError::Overtaken | ReapiError::Transport(_) | ReapiError::WriteOffset { .. }) => {
             false
         }
         Err(_) => true,

@@ -4,6 +4,7 @@ mod auth;
 mod bad_upstream;
 mod connections;
 mod drain;
+mod grpc;
 mod proxy;
 mod serving;
 mod tls;

@@ -14,7 +14,7 @@ use super::*;
 use crate::config::TlsConfig;
 
 /// Writes a new certificate and its key.
-fn renew(files: &Path) -> CertificateDer<'static> {
+pub(super) fn renew(files: &Path) -> CertificateDer<'static> {
     let CertifiedKey { cert, signing_key } =
         generate_simple_self_signed(["cache".to_owned()]).unwrap();
     fs::write(files.join("key.pem"), signing_key.serialize_pem()).unwrap();
@@ -22,14 +22,14 @@ fn renew(files: &Path) -> CertificateDer<'static> {
     cert.der().clone()
 }
 
-fn config(files: &Path) -> TlsConfig {
+pub(super) fn config(files: &Path) -> TlsConfig {
     TlsConfig {
         cert: files.join("cert.pem"),
         key: files.join("key.pem"),
     }
 }
 
-async fn connect(
+pub(super) async fn connect(
     server: &Harness,
     trusted: &CertificateDer<'static>,
     protocol: &str,

@@ -3,7 +3,9 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use cache_core::{Action, Blob, BlobStore, BlobStoreExt, Cache, Clock, Principal, SystemClock};
+use cache_core::{
+    Action, Blob, BlobStore, BlobStoreExt, Cache, Clock, Error, Principal, SystemClock,
+};
 use cache_http::Identity;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -30,6 +32,7 @@ struct Inner {
     sessions: Arc<Sessions>,
     slots: Arc<Semaphore>,
     compressions: Arc<Semaphore>,
+    decompressions: Arc<Semaphore>,
 }
 
 impl Reapi {
@@ -47,6 +50,7 @@ impl Reapi {
             sessions: Arc::new(Sessions::new(&config, Arc::clone(&clock))),
             slots: places(config.upload_slots),
             compressions: places(config.zstd_streams),
+            decompressions: places(config.zstd_streams),
             cache,
             config,
             clock,
@@ -100,7 +104,11 @@ impl Reapi {
         if blob.is_empty() {
             return Ok(Blob::from_bytes(blob.digest, Bytes::new()));
         }
-        let opened = self.blobs().open(&blob.digest).await?;
+        let opened = match self.blobs().open(&blob.digest).await {
+            // Damaged is as good as gone.
+            Err(Error::Corrupt { .. }) => None,
+            opened => opened?,
+        };
         // A size that is not the blob's makes it another name, which names nothing.
         let opened = opened.filter(|it| it.size() == blob.size);
         opened.ok_or(ReapiError::BlobUnknown(blob.digest))
@@ -134,6 +142,13 @@ impl Reapi {
     pub(crate) async fn compression(&self) -> Result<OwnedSemaphorePermit> {
         let place = Arc::clone(&self.0.compressions).acquire_owned();
         self.patiently(place, "too many compressed downloads at once")
+            .await
+    }
+
+    /// A place among those who send compressed streams.
+    pub(crate) async fn decompression(&self) -> Result<OwnedSemaphorePermit> {
+        let place = Arc::clone(&self.0.decompressions).acquire_owned();
+        self.patiently(place, "too many compressed uploads at once")
             .await
     }
 

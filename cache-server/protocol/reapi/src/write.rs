@@ -11,7 +11,7 @@ use crate::{
     capabilities::signed,
     error::{ReapiError, Result},
     reapi::Reapi,
-    resource_name::UploadName,
+    resource_name::{Form, UploadName},
     session::{Key, Progress, Session, Turn},
 };
 
@@ -38,12 +38,20 @@ impl Write {
         if self.reapi.has(&resource.blob).await? {
             return Ok(whole(resource));
         }
+        // Before any queue: a call that hangs on this upload has the place we would wait for.
+        if let Some(session) = self.reapi.sessions().find(&self.key) {
+            drop(session.turn());
+        }
+        let _place = match resource.form {
+            Form::Identity => None,
+            Form::Zstd => Some(self.reapi.decompression().await?),
+        };
+        let _slot = self.reapi.slot().await?;
         let session = self.reapi.sessions().open(self.key.clone())?;
         let mut turn = session.turn();
         let lock = async { Ok::<_, Infallible>(session.lock().await) };
         let otherwise = "another call is at work on this upload";
         let progress = self.reapi.patiently(lock, otherwise).await?;
-        let _slot = self.reapi.slot().await?;
         let written = self.take(&session, &mut turn, progress, first).await;
         if is_final(&written) {
             self.reapi.sessions().end(&session);

@@ -1,6 +1,11 @@
 //! `ByteStream.Read`.
 
-use cache_proto::google::bytestream::ReadRequest;
+use std::{fmt, ops::Range};
+
+use async_trait::async_trait;
+use cache_core::{Blob, BlobWriter, ByteStream, Content, Error, Tier};
+use cache_proto::{google::bytestream::ReadRequest, reapi::BatchReadBlobsRequest};
+use futures::{StreamExt, stream};
 
 use super::*;
 
@@ -155,4 +160,91 @@ async fn compressed_reads_beyond_the_bound_wait_and_are_told_so() {
     assert_eq!(code(second.map(|_| ())), Code::Unavailable);
     drop(first);
     assert!(server.bytes().read(request()).await.is_ok());
+}
+
+/// A store whose blobs are damaged behind their first bytes.
+#[derive(Debug)]
+struct Damaged {
+    inner: Memory,
+    good: usize,
+}
+
+#[derive(Debug)]
+struct Rotten(Digest, usize);
+
+impl fmt::Display for Damaged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Damaged({})", self.inner)
+    }
+}
+
+impl Content for Rotten {
+    fn stream(self: Arc<Self>, _: Range<u64>) -> ByteStream {
+        let good = (self.1 > 0).then(|| Ok(Bytes::from(vec![0; self.1])));
+        let rotten = Err(Error::Corrupt { digest: self.0 });
+        stream::iter(good.into_iter().chain([rotten])).boxed()
+    }
+
+    fn resident(&self) -> Option<Bytes> {
+        None
+    }
+}
+
+#[async_trait]
+impl BlobStore for Damaged {
+    async fn open(&self, digest: &Digest) -> cache_core::Result<Option<Blob>> {
+        let blob = self.inner.open(digest).await?;
+        let rotten = |blob: Blob| {
+            let content = Arc::new(Rotten(*blob.digest(), self.good));
+            Blob::new(*blob.digest(), blob.size(), Tier::Disk, content)
+        };
+        Ok(blob.map(rotten))
+    }
+
+    async fn lease(&self, digests: &[Digest]) -> cache_core::Result<Vec<Option<u64>>> {
+        self.inner.lease(digests).await
+    }
+
+    async fn create(&self, upload: Upload) -> cache_core::Result<Box<dyn BlobWriter>> {
+        self.inner.create(upload).await
+    }
+
+    async fn remove(&self, digest: &Digest) -> cache_core::Result<bool> {
+        self.inner.remove(digest).await
+    }
+}
+
+fn damaged(good: usize) -> Server {
+    let memory = Memory::default();
+    let inner = memory.clone();
+    let cache = Cache::new(Arc::new(Damaged { inner, good }), Arc::new(memory.clone()));
+    let reapi = Reapi::new(cache, ReapiConfig::default());
+    let anyone = Identity::Known(Arc::new(Principal::anyone()));
+    Server::over(memory, reapi, anyone)
+}
+
+#[tokio::test]
+async fn damage_is_a_miss_before_the_first_byte_and_data_loss_behind_it() {
+    let blob = noise(300_000);
+    for (good, expected, outcome) in [
+        (0, Code::NotFound, Outcome::Miss),
+        (1000, Code::DataLoss, Outcome::Hit),
+    ] {
+        let server = damaged(good);
+        server.put(&blob).await;
+        let told = read(&server, format!("blobs/{}", blob.path()), 0, 0).await;
+        assert_eq!(code(told), expected);
+        // What the layer around makes of the end of the stream is not seen here.
+        assert_eq!(server.last(), outcome);
+        let name = format!("compressed-blobs/zstd/{}", blob.path());
+        let told = read(&server, name, 0, 0).await;
+        assert!(matches!(code(told), Code::NotFound | Code::DataLoss));
+        let request = BatchReadBlobsRequest {
+            digests: vec![blob.digest.clone()],
+            ..BatchReadBlobsRequest::default()
+        };
+        let told = server.cas().batch_read_blobs(request).await.unwrap();
+        let status = told.into_inner().responses.remove(0).status.unwrap();
+        assert_eq!(status.code, i32::from(Code::NotFound));
+    }
 }

@@ -418,3 +418,30 @@ async fn a_blob_above_the_largest_is_refused_at_its_name() {
     let told = write(&server, messages(&name, &blob.bytes, 0, true)).await;
     assert_eq!(code(told), Code::InvalidArgument);
 }
+
+#[tokio::test]
+async fn compressed_uploads_beyond_the_bound_wait_and_those_left_give_way() {
+    let server = Server::with(ReapiConfig {
+        zstd_streams: 1,
+        upload_wait_seconds: 1,
+        ..ReapiConfig::default()
+    });
+    let blob = noise(200_000);
+    let frame = zstd::bulk::compress(&blob.bytes, 3).unwrap();
+    let name = |id| upload(id, "compressed-blobs/zstd", &blob);
+    let (sender, hanging) = open(messages(&name(1), &frame[..1000], 0, false));
+    let mut client = server.bytes();
+    let first = tokio::spawn(async move { client.write(hanging).await });
+    while status(&server, &name(1)).await.0 < 1000 {
+        tokio::task::yield_now().await;
+    }
+    let all = || messages(&name(2), &frame, 0, true);
+    assert_eq!(code(write(&server, all()).await), Code::Unavailable);
+    // Whoever comes back for the hanging one waits for nothing of its own.
+    let more = messages(&name(1), &frame[..2000], 1000, false);
+    assert_eq!(write(&server, more).await.unwrap(), 2000);
+    assert_eq!(code(first.await.unwrap()), Code::Aborted);
+    drop(sender);
+    assert_eq!(write(&server, all()).await.unwrap(), frame.len() as i64);
+    assert!(server.has(&blob).await);
+}

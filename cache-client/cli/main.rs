@@ -6,8 +6,8 @@ mod connection;
 mod dockerfile;
 mod doctor;
 mod exit;
-mod mount;
 mod lock;
+mod mount;
 mod output;
 mod setup;
 

@@ -2,8 +2,8 @@
 
 mod damage;
 mod eviction;
-mod presence;
 mod maintenance;
+mod presence;
 mod restart;
 
 use std::{

@@ -97,7 +97,7 @@ fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
         .map(str::trim)
 }
 
-/// Of `github.com/docker/buildx v0.29.1 0123abc`; Debian leaves out the `v`.
+/// Of `packages.example/docker/buildx v0.29.1 0123abc`; Debian leaves out the `v`.
 fn parse_version(text: &str) -> Option<(u32, u32)> {
     let version = text.split_whitespace().nth(1)?.trim_start_matches('v');
     let mut numbers = version.split(['.', '-', '+']).map(str::parse);
@@ -111,12 +111,15 @@ mod tests {
     #[test]
     fn versions_are_read_as_releases_and_packages_print_them() {
         for (text, version) in [
-            ("github.com/docker/buildx v0.29.1 a32761a", Some((0, 29))),
             (
-                "github.com/docker/buildx 0.13.1+ds1 0.13.1+ds1-3",
+                "packages.example/docker/buildx v0.29.1 a32761a",
+                Some((0, 29)),
+            ),
+            (
+                "packages.example/docker/buildx 0.13.1+ds1 0.13.1+ds1-3",
                 Some((0, 13)),
             ),
-            ("github.com/docker/buildx v1.0.0-rc1 a", Some((1, 0))),
+            ("packages.example/docker/buildx v1.0.0-rc1 a", Some((1, 0))),
             ("buildx", None),
         ] {
             assert_eq!(parse_version(text), version, "{text}");

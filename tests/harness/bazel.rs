@@ -42,10 +42,10 @@ impl Bazel {
         })
     }
 
-    /// With an option that stands before the command.
+    /// With options that stand before the command.
     #[must_use]
-    pub const fn with_startup(mut self, option: &'static str) -> Self {
-        self.startup = option;
+    pub const fn with_startup(mut self, options: &'static str) -> Self {
+        self.startup = options;
         self
     }
 

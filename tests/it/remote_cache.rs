@@ -44,8 +44,11 @@ fn bazel_7_builds_nothing_twice_by_blake3_and_zstd_in_an_instance() -> Result<()
         return Ok(());
     };
     let server = TestServer::start(&["--quota", "1GiB"]);
-    // A startup option: what is known of files is of one function.
-    let bazel = bazel.with_startup("--digest_function=blake3");
+    // Startup options: what is known of files is of one function, and Debian's Bazel does
+    // not find its zstd.
+    let bazel = bazel.with_startup(
+        "--digest_function=blake3 --host_jvm_args=-Djava.library.path=/usr/lib/$(uname -m)-linux-gnu",
+    );
     let flags = "--remote_cache_compression --experimental_remote_cache_compression_threshold=0 \
                  --remote_instance_name=team/app";
     nothing_is_built_twice(&bazel, &server, flags)?;

@@ -3,7 +3,7 @@
 use std::{fs, path::PathBuf};
 
 use anyhow::{Context, Result};
-use cache_client::Client;
+use cache_client::{Builder, Client};
 use clap::Args;
 
 /// Options that every command has.
@@ -57,14 +57,23 @@ impl Connection {
     }
 
     async fn connect(&self, server: &str) -> Result<Client> {
-        let mut builder = Client::builder(server);
+        let builder = self.credentials(Client::builder(server))?;
+        builder.connect().await.with_context(|| server.to_owned())
+    }
+
+    /// A client of the data listener that is yet to be set up.
+    pub(crate) fn builder(&self) -> Result<Builder> {
+        self.credentials(Client::builder(&self.server))
+    }
+
+    fn credentials(&self, mut builder: Builder) -> Result<Builder> {
         if let Some(token) = self.token()? {
             builder = builder.token(token);
         }
         if let Some(pem) = self.authority()? {
             builder = builder.authority(pem);
         }
-        builder.connect().await.with_context(|| server.to_owned())
+        Ok(builder)
     }
 
     /// The same options for another process of this program. A token itself is in its

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use cache_client::Error;
+use cache_client::{Error, snapshot};
 
 /// Shown below each help, and in the manual.
 pub(crate) const HELP: &str = "\
@@ -38,6 +38,15 @@ pub(crate) enum Exit {
 impl Exit {
     /// By the first error of the chain that is the library's.
     pub(crate) fn of(error: &anyhow::Error) -> Self {
+        let refused = |cause: &&(dyn std::error::Error + 'static)| {
+            matches!(
+                cause.downcast_ref(),
+                Some(snapshot::Error::Refused { .. } | snapshot::Error::Incomplete(_))
+            )
+        };
+        if error.chain().any(|cause| refused(&cause)) {
+            return Self::Damaged;
+        }
         match error.chain().find_map(|cause| cause.downcast_ref()) {
             Some(Error::Unreachable(_) | Error::Unsupported { .. }) => Self::Unreachable,
             Some(Error::Refused(_)) => Self::Refused,

@@ -2,25 +2,15 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
-use cache_proto::cachalot::v1::{
-    Build, ListBuildsRequest, ReportBuildRequest, builds_client::BuildsClient, step::Verdict,
-};
-use tonic::{
-    Code, Request, Status,
-    metadata::{Ascii, MetadataValue},
-    transport::{Certificate, Channel, ClientTlsConfig, Endpoint},
-};
+use anyhow::Result;
+use cache_client::{Build, Builds, Verdict};
 
 use super::{report::told, scope::Scope, steps::Step};
 use crate::Connection;
 
 /// The builds of one target, as far as the server tells.
 #[derive(Clone, Debug)]
-pub(crate) struct History {
-    client: BuildsClient<Channel>,
-    token: Option<MetadataValue<Ascii>>,
-}
+pub(crate) struct History(Builds);
 
 /// A server that takes longer has no part in a build.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -28,23 +18,10 @@ const PATIENCE: Duration = Duration::from_secs(5);
 impl History {
     /// Connects to the server's data listener.
     pub(crate) async fn open(connection: &Connection) -> Result<Self> {
-        let endpoint = Endpoint::from_shared(connection.server.clone())?;
-        let endpoint = endpoint.connect_timeout(PATIENCE).timeout(PATIENCE);
-        let endpoint = if endpoint.uri().scheme_str() == Some("https") {
-            let tls = ClientTlsConfig::new().with_native_roots();
-            endpoint.tls_config(match connection.authority()? {
-                Some(pem) => tls.ca_certificate(Certificate::from_pem(pem)),
-                None => tls,
-            })?
-        } else {
-            endpoint
-        };
-        let token = connection.token()?;
-        let token = token.map(|token| format!("Bearer {token}").parse());
-        Ok(Self {
-            client: BuildsClient::new(endpoint.connect().await?),
-            token: token.transpose().context("the token")?,
-        })
+        let client = connection.builder()?.deadline(PATIENCE);
+        Ok(Self(
+            client.connect_timeout(PATIENCE).connect().await?.builds(),
+        ))
     }
 
     /// Tells each cached step what it took when it last ran, on its own branch or else on
@@ -63,41 +40,12 @@ impl History {
     }
 
     async fn builds(&self, project: &str, branch: &str, target: &str) -> Result<Vec<Build>> {
-        let request = ListBuildsRequest {
-            project: project.to_owned(),
-            branch: branch.to_owned(),
-            target: target.to_owned(),
-            limit: 100,
-        };
-        let answer = self.client.clone().list(self.request(request)).await;
-        let answer = answer.map_err(|status| refused(&status))?;
-        Ok(answer.into_inner().builds)
+        Ok(self.0.list(project, branch, target, 100).await?)
     }
 
     /// Tells of a build, and has the one before it.
-    pub(crate) async fn report(&self, build: Build) -> Result<Option<Build>> {
-        let request = ReportBuildRequest { build: Some(build) };
-        let answer = self.client.clone().report(self.request(request)).await;
-        let answer = answer.map_err(|status| refused(&status))?;
-        Ok(answer.into_inner().previous)
-    }
-
-    fn request<T>(&self, message: T) -> Request<T> {
-        let mut request = Request::new(message);
-        if let Some(token) = &self.token {
-            request
-                .metadata_mut()
-                .insert("authorization", token.clone());
-        }
-        request
-    }
-}
-
-/// A server that never heard of builds answers in many ways.
-fn refused(status: &Status) -> anyhow::Error {
-    match status.code() {
-        Code::Unimplemented | Code::Internal => anyhow!("it does not offer cachalot.v1.Builds"),
-        _ => anyhow!("{}", status.message()),
+    pub(crate) async fn report(&self, build: &Build) -> Result<Option<Build>> {
+        Ok(self.0.report(build).await?)
     }
 }
 
@@ -106,7 +54,7 @@ fn refused(status: &Status) -> anyhow::Error {
 fn estimate(steps: &mut [Step], builds: &[Build]) {
     let ran = || {
         let all = builds.iter().flat_map(|build| &build.steps);
-        all.filter(|step| step.verdict() == Verdict::Executed)
+        all.filter(|step| step.verdict == Verdict::Executed)
     };
     let waiting = steps
         .iter_mut()
@@ -114,32 +62,29 @@ fn estimate(steps: &mut [Step], builds: &[Build]) {
     for step in waiting {
         let same = ran().find(|it| !it.digest.is_empty() && it.digest == step.digest);
         let found = same.or_else(|| ran().find(|it| it.name == told(&step.name)));
-        let duration = found.and_then(|it| it.duration);
-        step.saved = duration.and_then(|it| Duration::try_from(it).ok());
+        step.saved = found.map(|it| it.duration);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use cache_proto::cachalot::v1;
+    use cache_client::Step as Told;
 
     use super::*;
 
-    fn ran(name: &str, digest: &str, seconds: u64, verdict: Verdict) -> v1::Step {
-        v1::Step {
-            name: name.to_owned(),
-            digest: digest.to_owned(),
-            verdict: verdict.into(),
-            duration: Duration::from_secs(seconds).try_into().ok(),
-            bytes: 0,
-        }
+    fn ran(name: &str, digest: &str, seconds: u64, verdict: Verdict) -> Told {
+        let mut it = Told::default();
+        (it.name, it.digest) = (name.to_owned(), digest.to_owned());
+        (it.verdict, it.duration) = (verdict, Duration::from_secs(seconds));
+        it
     }
 
     #[test]
     fn what_is_saved_is_what_the_last_run_of_the_same_vertex_took() {
-        let build = |steps| Build {
-            steps,
-            ..Build::default()
+        let build = |steps| {
+            let mut build = Build::default();
+            build.steps = steps;
+            build
         };
         let builds = [
             build(vec![

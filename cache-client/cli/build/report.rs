@@ -5,7 +5,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use cache_proto::cachalot::v1;
+use cache_client as client;
 use serde::Serialize;
 
 use super::{
@@ -99,29 +99,26 @@ impl Report {
         self.saved_bytes = cached().map(|step| step.bytes).sum();
     }
 
-    pub(crate) fn compare(&mut self, previous: &v1::Build) {
+    pub(crate) fn compare(&mut self, previous: &client::Build) {
         self.previous_size = Some(previous.image_size).filter(|size| *size > 0);
     }
 
     /// As the server keeps it.
-    pub(crate) fn to_wire(&self) -> v1::Build {
-        let saved: Duration = self.steps.iter().filter_map(|step| step.saved).sum();
-        v1::Build {
-            project: self.project.clone(),
-            branch: self.branch.clone().unwrap_or_default(),
-            target: self.target.clone(),
-            started: Some(self.started.into()),
-            duration: self.duration.try_into().ok(),
-            succeeded: self.status == 0,
-            steps: self.steps.iter().map(wire_step).collect(),
-            image_size: self.size(),
-            image_digest: match &self.images[..] {
-                [image] => image.digest.clone(),
-                _ => String::new(),
-            },
-            saved_bytes: self.saved_bytes,
-            saved_time: saved.try_into().ok(),
+    pub(crate) fn told(&self) -> client::Build {
+        let mut build = client::Build::default();
+        build.project.clone_from(&self.project);
+        build.branch = self.branch.clone().unwrap_or_default();
+        build.target.clone_from(&self.target);
+        (build.started, build.duration) = (self.started, self.duration);
+        build.succeeded = self.status == 0;
+        build.steps = self.steps.iter().map(told_step).collect();
+        build.image_size = self.size();
+        if let [image] = &self.images[..] {
+            build.image_digest.clone_from(&image.digest);
         }
+        build.saved_bytes = self.saved_bytes;
+        build.saved_time = self.steps.iter().filter_map(|step| step.saved).sum();
+        build
     }
 
     fn size(&self) -> u64 {
@@ -192,20 +189,18 @@ async fn made(plan: &Plan) -> Vec<Image> {
     images
 }
 
-fn wire_step(step: &Step) -> v1::Step {
-    let verdict = match step.verdict {
-        Verdict::Cached => v1::step::Verdict::Cached,
-        Verdict::Executed => v1::step::Verdict::Executed,
-        Verdict::Failed => v1::step::Verdict::Failed,
-        Verdict::Canceled => v1::step::Verdict::Canceled,
+fn told_step(step: &Step) -> client::Step {
+    let mut it = client::Step::default();
+    told(&step.name).clone_into(&mut it.name);
+    it.digest.clone_from(&step.digest);
+    it.verdict = match step.verdict {
+        Verdict::Cached => client::Verdict::Cached,
+        Verdict::Executed => client::Verdict::Executed,
+        Verdict::Failed => client::Verdict::Failed,
+        Verdict::Canceled => client::Verdict::Canceled,
     };
-    v1::Step {
-        name: told(&step.name).to_owned(),
-        digest: step.digest.clone(),
-        verdict: verdict.into(),
-        duration: step.duration.try_into().ok(),
-        bytes: step.bytes,
-    }
+    (it.duration, it.bytes) = (step.duration, step.bytes);
+    it
 }
 
 impl Verdict {
@@ -286,10 +281,9 @@ mod tests {
     fn people_are_told_what_was_reused_and_that_savings_are_estimates() {
         let mut report = report();
         report.sum();
-        report.compare(&v1::Build {
-            image_size: 1024,
-            ..v1::Build::default()
-        });
+        let mut previous = client::Build::default();
+        previous.image_size = 1024;
+        report.compare(&previous);
         let is = "
 reused       1.5 s  saved ~7.0 s   [1/2] RUN a
 ran          1.5 s                 [2/2] RUN b c
@@ -306,13 +300,13 @@ note: less
     fn the_server_is_told_the_same() {
         let mut report = report();
         report.sum();
-        let wire = report.to_wire();
+        let told = report.told();
         assert_eq!(
-            (wire.image_size, wire.image_digest.as_str()),
+            (told.image_size, told.image_digest.as_str()),
             (3072, "sha256:1")
         );
-        assert_eq!((wire.saved_bytes, wire.steps.len()), (1024, 2));
-        assert_eq!(wire.saved_time.map(|it| it.seconds), Some(7));
-        assert!(wire.succeeded);
+        assert_eq!((told.saved_bytes, told.steps.len()), (1024, 2));
+        assert_eq!(told.saved_time, Duration::from_secs(7));
+        assert!(told.succeeded);
     }
 }

@@ -85,7 +85,7 @@ async fn remember(connection: &Connection, scope: &Scope, plan: &Plan, report: &
         if scope.branch.is_none() {
             return Ok(());
         }
-        if let Some(previous) = history.report(report.to_wire()).await? {
+        if let Some(previous) = history.report(&report.told()).await? {
             report.compare(&previous);
         }
         anyhow::Ok(())

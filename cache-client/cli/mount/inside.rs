@@ -86,7 +86,8 @@ impl Inside {
         match self.action {
             Action::Save | Action::List => command.arg("save").arg(&self.key).arg("."),
             Action::Restore => {
-                command.arg("restore").arg(&self.key);
+                // Who owns what is part of what a mount is.
+                command.arg("restore").arg("--owner").arg(&self.key);
                 for fallback in &self.fallback {
                     command.arg("--fallback").arg(fallback);
                 }

@@ -33,6 +33,8 @@ pub enum Client {
     Containers,
     /// Bazel.
     Bazel,
+    /// Our own command line, and what else embeds its library.
+    Cachalot,
     /// Any other, or none that says so.
     Other,
 }
@@ -72,6 +74,7 @@ impl Client {
                 Self::Containers
             }
             _ if is("bazel") => Self::Bazel,
+            _ if is("cachalot") => Self::Cachalot,
             // `Debian APT-HTTP/1.3 (2.6.1)`.
             _ if agent.contains("APT-HTTP/") => Self::Apt,
             _ => Self::Other,
@@ -96,6 +99,7 @@ impl Client {
             Self::Containerd => "containerd",
             Self::Containers => "containers",
             Self::Bazel => "bazel",
+            Self::Cachalot => "cachalot",
             Self::Other => "other",
         }
     }
@@ -130,6 +134,7 @@ mod tests {
             ("Buildah/1.39.3", "containers"),
             ("skopeo/1.18.0", "containers"),
             ("bazel/7.7.1", "bazel"),
+            ("cachalot/0.1.0 tonic/0.14.9", "cachalot"),
             ("curl/8.14.1", "other"),
             ("", "other"),
         ] {

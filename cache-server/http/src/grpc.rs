@@ -15,10 +15,15 @@ use crate::{Class, Op, Served};
 /// over HTTP/2, "Responses").
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
+/// What a handler says of a call that succeeded: an extension of its response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Came(pub Outcome, pub Tier);
+
 /// The services of one protocol, whose every call ends in one [`Served`].
 ///
-/// A handler marks what it answers by an extension of its response. A refusal has no
-/// extensions, and an HTTP status of 200: it is marked here, by its gRPC status.
+/// A handler leaves a [`Came`] in the extensions of what it answers, or the whole
+/// [`Served`]. A refusal has no extensions, and an HTTP status of 200: it is marked here,
+/// by its gRPC status.
 #[derive(Clone, Copy, Debug)]
 pub struct Grpc {
     /// The protocol's short name.
@@ -39,12 +44,15 @@ impl Grpc {
         let (class, op) = (self.kind)(request.uri().path());
         let mut response = next.run(request).await;
         if response.extensions().get::<Served>().is_none() {
+            let failed = || Came(outcome(code(response.headers()), op), Tier::None);
+            let said = response.extensions().get().copied();
+            let Came(outcome, tier) = said.unwrap_or_else(failed);
             let served = Served {
                 protocol: self.protocol,
                 class,
                 op,
-                outcome: outcome(code(response.headers()), op),
-                tier: Tier::None,
+                outcome,
+                tier,
             };
             served.mark(&mut response);
         }

@@ -38,7 +38,7 @@ pub use self::{
     },
     body::{incoming, outgoing},
     client::Client,
-    grpc::Grpc,
+    grpc::{Came, Grpc},
     identity::{CHALLENGE, Identity, Refusal},
     measured::{Measured, MeasuredBody, MeasuredService},
     package::Package,

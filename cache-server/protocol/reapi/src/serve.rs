@@ -1,6 +1,6 @@
 //! The services behind one router.
 
-use axum::{Router, body::Body, middleware::from_fn, response::IntoResponse};
+use axum::{Router, body::Body, response::IntoResponse};
 use cache_proto::{
     google::bytestream::byte_stream_server::ByteStreamServer,
     reapi::{
@@ -12,7 +12,7 @@ use http::Request;
 use tonic::server::NamedService;
 use tower::Service;
 
-use crate::{call, reapi::Reapi};
+use crate::{call::CALLS, reapi::Reapi};
 
 /// `build.bazel.remote.execution.v2` without execution, and `google.bytestream`.
 ///
@@ -26,8 +26,7 @@ pub fn router<S: Clone + Send + Sync + 'static>(reapi: Reapi) -> Router<S> {
     let blobs = blobs.max_decoding_message_size(most);
     let bytes = ByteStreamServer::new(reapi).max_decoding_message_size(most);
     let router = with(Router::new(), capabilities);
-    let router = with(with(with(router, actions), blobs), bytes);
-    router.layer(from_fn(call::marked))
+    CALLS.around(with(with(with(router, actions), blobs), bytes))
 }
 
 /// Adds a service below its name.

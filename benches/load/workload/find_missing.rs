@@ -82,7 +82,7 @@ fn goals(rows: &[Summary]) -> Vec<Goal> {
             bound: Bound::AtLeast(1e6),
         });
         goals.push(Goal {
-            what: "FindMissingBlobs: p99 of a call".to_owned(),
+            what: "FindMissingBlobs: p99 of a call, four at once".to_owned(),
             value: ours.p99 * 1e3,
             unit: " ms",
             bound: Bound::AtMost(20.0 * CONNECTIONS as f64),

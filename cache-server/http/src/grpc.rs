@@ -60,6 +60,12 @@ impl Grpc {
     }
 }
 
+/// Whether trailers tell that a call failed after it had begun to answer: to HTTP its
+/// body is whole.
+pub(crate) fn has_failed(trailers: &HeaderMap) -> bool {
+    code(trailers).is_some_and(|code| code != 0)
+}
+
 fn code(headers: &HeaderMap) -> Option<u32> {
     headers.get(GRPC_STATUS)?.to_str().ok()?.parse().ok()
 }

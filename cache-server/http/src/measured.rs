@@ -23,6 +23,7 @@ use crate::{
     AccessLog, Recent,
     cache_status::{self, CACHE_STATUS},
     exchange::Exchange,
+    grpc,
     linger::Lingering,
     metrics::Metrics,
 };
@@ -214,7 +215,10 @@ impl http_body::Body for MeasuredBody {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
         if let Some(exchange) = &mut self.exchange {
             match &frame {
-                Some(Ok(frame)) => exchange.sent(frame.data_ref().map_or(0, Bytes::len) as u64),
+                Some(Ok(frame)) => match frame.trailers_ref() {
+                    Some(trailers) if grpc::has_failed(trailers) => exchange.broke(),
+                    _ => exchange.sent(frame.data_ref().map_or(0, Bytes::len) as u64),
+                },
                 Some(Err(_)) => exchange.broke(),
                 None => {}
             }

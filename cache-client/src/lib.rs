@@ -34,6 +34,7 @@ mod connection;
 mod credentials;
 mod error;
 mod packages;
+mod paged;
 mod progress;
 mod refs;
 mod retry;

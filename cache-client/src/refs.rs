@@ -5,9 +5,9 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use cache_core::Digest;
 use cache_proto::cachalot::v1::{self, bind_request, refs_client::RefsClient};
-use futures::{StreamExt, TryStreamExt, stream, stream::BoxStream};
+use futures::stream::BoxStream;
 
-use crate::{Blob, Error, Result, connection::Connection, retry::Repeat};
+use crate::{Blob, Error, Result, connection::Connection, paged::paged, retry::Repeat};
 
 /// A page of a list: 1,000 refs, each with up to 64 KiB beside it.
 const PAGE: usize = 80 << 20;
@@ -239,39 +239,18 @@ impl Refs {
     /// # Errors
     /// An item is an error of any call; the stream ends there.
     pub fn list(&self, prefix: impl Into<String>) -> BoxStream<'static, Result<Ref>> {
-        let first = (self.clone(), prefix.into(), Some(String::new()));
-        let pages = stream::try_unfold(first, async |(refs, prefix, page)| {
-            let Some(page) = page else {
-                return Ok(None);
-            };
-            let (found, next) = refs.page(&prefix, page).await?;
-            Ok::<_, Error>(Some((found, (refs, prefix, next))))
-        });
-        pages
-            .map_ok(|page| stream::iter(page.into_iter().map(Ref::parse)))
-            .try_flatten()
-            .boxed()
-    }
-
-    async fn page(&self, prefix: &str, page: String) -> Result<(Vec<v1::Ref>, Option<String>)> {
-        let request = v1::ListRefsRequest {
-            namespace: self.namespace.clone(),
-            prefix: prefix.to_owned(),
-            page_size: 0,
-            page: page.clone(),
-        };
-        let call = "cachalot.v1.Refs.List";
-        let list = |channel, request| async move {
-            let mut client = RefsClient::new(channel).max_decoding_message_size(PAGE);
-            client.list(request).await
-        };
-        let answer = self.connection.call(call, Repeat::Safe, request, list);
-        let v1::ListRefsResponse { refs, next_page } = answer.await?;
-        // It would never end.
-        if !next_page.is_empty() && next_page == page {
-            return Err(Error::Corrupt("a page that follows itself".to_owned()));
-        }
-        Ok((refs, Some(next_page).filter(|next| !next.is_empty())))
+        let connection = self.connection.clone();
+        paged(self.namespace.clone(), prefix.into(), move |request| {
+            let connection = connection.clone();
+            async move {
+                let list = |channel, request| async move {
+                    let mut client = RefsClient::new(channel).max_decoding_message_size(PAGE);
+                    client.list(request).await
+                };
+                let call = "cachalot.v1.Refs.List";
+                connection.call(call, Repeat::Safe, request, list).await
+            }
+        })
     }
 
     /// Unbinds a key; false if it was unbound already, or if an attempt whose answer was

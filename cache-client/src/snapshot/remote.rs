@@ -12,7 +12,8 @@ use super::{
     store::{Created, Found, Store, Uploaded},
 };
 use crate::{
-    Blob, Blobs, Compression, Error, Ref, Result, Upload, connection::Connection, retry::Repeat,
+    Blob, Blobs, Compression, Error, Ref, Result, Upload, connection::Connection, paged::paged,
+    retry::Repeat,
 };
 
 /// The snapshots of one namespace.
@@ -78,37 +79,17 @@ impl Snapshots {
     /// # Errors
     /// An item is an error of any call; the stream ends there.
     pub fn list(&self, prefix: impl Into<String>) -> BoxStream<'static, Result<Ref>> {
-        let first = (self.clone(), prefix.into(), Some(String::new()));
-        let pages = stream::try_unfold(first, async |(snapshots, prefix, page)| {
-            let Some(page) = page else {
-                return Ok(None);
-            };
-            let (found, next) = snapshots.page(&prefix, page).await?;
-            Ok::<_, Error>(Some((found, (snapshots, prefix, next))))
-        });
-        pages
-            .map_ok(|page| stream::iter(page.into_iter().map(Ref::parse)))
-            .try_flatten()
-            .boxed()
-    }
-
-    async fn page(&self, prefix: &str, page: String) -> Result<(Vec<v1::Ref>, Option<String>)> {
-        let request = v1::ListRefsRequest {
-            namespace: self.namespace.clone(),
-            prefix: prefix.to_owned(),
-            page_size: 0,
-            page: page.clone(),
-        };
-        let call = "cachalot.v1.Snapshots.List";
-        let list =
-            |channel, request| async move { SnapshotsClient::new(channel).list(request).await };
-        let answer = self.connection.call(call, Repeat::Safe, request, list);
-        let v1::ListRefsResponse { refs, next_page } = answer.await?;
-        // It would never end.
-        if !next_page.is_empty() && next_page == page {
-            return Err(Error::Corrupt("a page that follows itself".to_owned()));
-        }
-        Ok((refs, Some(next_page).filter(|next| !next.is_empty())))
+        let connection = self.connection.clone();
+        paged(self.namespace.clone(), prefix.into(), move |request| {
+            let connection = connection.clone();
+            async move {
+                let list = |channel, request| async move {
+                    SnapshotsClient::new(channel).list(request).await
+                };
+                let call = "cachalot.v1.Snapshots.List";
+                connection.call(call, Repeat::Safe, request, list).await
+            }
+        })
     }
 
     /// Unbinds a key; false if it was unbound already. Its blobs stay until nobody needs

@@ -361,7 +361,7 @@ async fn interrupted(
     server.fault("Read", [Fault::HangAfter(1 << 19)]);
     let target = target.to_owned();
     let download = tokio::spawn(async move { blobs.download(&blob, target).await });
-    hear.wait_for(|sum| *sum >= 1 << 20).await.unwrap();
+    hear.wait_for(|sum| *sum >= 1 << 19).await.unwrap();
     midway(server);
     download.await.unwrap()
 }

@@ -1,6 +1,6 @@
 //! The services behind one router.
 
-use axum::{Router, body::Body, response::IntoResponse};
+use axum::Router;
 use cache_proto::{
     google::bytestream::byte_stream_server::ByteStreamServer,
     reapi::{
@@ -8,9 +8,6 @@ use cache_proto::{
         content_addressable_storage_server::ContentAddressableStorageServer,
     },
 };
-use http::Request;
-use tonic::server::NamedService;
-use tower::Service;
 
 use crate::{call::CALLS, reapi::Reapi};
 
@@ -25,22 +22,12 @@ pub fn router<S: Clone + Send + Sync + 'static>(reapi: Reapi) -> Router<S> {
     let blobs = ContentAddressableStorageServer::new(reapi.clone());
     let blobs = blobs.max_decoding_message_size(most);
     let bytes = ByteStreamServer::new(reapi).max_decoding_message_size(most);
-    let router = with(Router::new(), capabilities);
-    CALLS.around(with(with(with(router, actions), blobs), bytes))
-}
-
-/// Adds a service below its name.
-fn with<S, G>(router: Router<S>, service: G) -> Router<S>
-where
-    S: Clone + Send + Sync + 'static,
-    G: Service<Request<Body>, Error = std::convert::Infallible>
-        + NamedService
-        + Clone
-        + Send
-        + Sync
-        + 'static,
-    G::Response: IntoResponse,
-    G::Future: Send + 'static,
-{
-    router.route_service(&format!("/{}/{{*method}}", G::NAME), service)
+    let reapi = |service| format!("/build.bazel.remote.execution.v2.{service}/{{method}}");
+    CALLS.around(
+        Router::new()
+            .route_service(&reapi("Capabilities"), capabilities)
+            .route_service(&reapi("ActionCache"), actions)
+            .route_service(&reapi("ContentAddressableStorage"), blobs)
+            .route_service("/google.bytestream.ByteStream/{method}", bytes),
+    )
 }

@@ -177,6 +177,15 @@ pub trait BlobStore: fmt::Debug + fmt::Display + Send + Sync + 'static {
     /// Opens a blob for reading and leases it.
     async fn open(&self, digest: &Digest) -> Result<Option<Blob>>;
 
+    /// Opens many blobs and leases them, in the order asked; each fails on its own.
+    async fn open_all(&self, digests: &[Digest]) -> Vec<Result<Option<Blob>>> {
+        let mut opened = Vec::with_capacity(digests.len());
+        for digest in digests {
+            opened.push(self.open(digest).await);
+        }
+        opened
+    }
+
     /// The size in bytes of each blob that is present, in the order asked, and a
     /// lease on it: none of them is evicted for the lease time, so the answer may
     /// be passed on to a client that will then not upload.

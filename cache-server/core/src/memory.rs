@@ -56,6 +56,14 @@ impl BlobStore for Memory {
             .map(|(name, bytes)| Blob::from_bytes(name, bytes.clone())))
     }
 
+    async fn open_all(&self, digests: &[Digest]) -> Vec<Result<Option<Blob>>> {
+        let mut opened = Vec::with_capacity(digests.len());
+        for digest in digests {
+            opened.push(self.open(digest).await);
+        }
+        opened
+    }
+
     async fn lease(&self, digests: &[Digest]) -> Result<Vec<Option<u64>>> {
         let blobs = self.0.blobs.read();
         Ok(digests

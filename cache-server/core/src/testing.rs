@@ -61,6 +61,7 @@ pub async fn blob_store<S: BlobStore>(make: impl AsyncFn() -> S) {
     racing_puts_of_one_blob_all_succeed(&make().await).await;
     an_open_blob_outlives_its_removal(&make().await).await;
     leases_answer_in_the_order_asked(&make().await).await;
+    blobs_that_are_opened_together_come_in_the_order_asked(&make().await).await;
     assert!(
         !make().await.to_string().is_empty(),
         "Display prints the stack"
@@ -330,6 +331,37 @@ async fn leases_answer_in_the_order_asked(store: &dyn BlobStore) {
     );
     assert_eq!(store.missing(&asked).await.unwrap(), [absent, absent]);
     assert_eq!(store.lease(&[]).await.unwrap(), []);
+}
+
+async fn blobs_that_are_opened_together_come_in_the_order_asked(store: &dyn BlobStore) {
+    let mut stored = Vec::new();
+    for seed in 0..40_u64 {
+        // Small ones and large ones in turn.
+        let bytes = pattern(100 + GROUP * (seed % 2) as usize, 100 + seed);
+        let alias = Digest::of(Algorithm::Blake3, &bytes);
+        let upload = Upload::default();
+        store
+            .put(upload, bytes.clone(), Some(&alias))
+            .await
+            .unwrap();
+        stored.push((alias, Some(bytes)));
+    }
+    stored.insert(17, (Digest::sha256(b"absent"), None));
+    // Twice in one call, and the last one by its own name.
+    let last = stored[40].1.clone().unwrap();
+    stored.push((Digest::sha256(&last), Some(last)));
+    stored.push(stored[0].clone());
+    let asked: Vec<_> = stored.iter().map(|(digest, _)| *digest).collect();
+    let opened = store.open_all(&asked).await;
+    assert_eq!(opened.len(), stored.len());
+    for (opened, (_, bytes)) in opened.into_iter().zip(stored) {
+        let read = match opened.unwrap() {
+            Some(blob) => Some(blob.read(u64::MAX).await.unwrap()),
+            None => None,
+        };
+        assert_eq!(read, bytes);
+    }
+    assert!(store.open_all(&[]).await.is_empty());
 }
 
 /// The contract of [`RefStore`]; `make` gives an empty store each time.

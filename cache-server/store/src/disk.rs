@@ -51,6 +51,7 @@ use cache_core::{
     Blob, BlobStore, BlobWriter, Change, Clock, Digest, Error, GROUP, Namespace, Ref, RefKey,
     RefStore, Result, Upload,
 };
+use futures::{StreamExt, stream};
 use rocksdb::Cache;
 
 use self::{
@@ -83,6 +84,13 @@ const BLOCK_CACHE: usize = 12 << 20;
 /// Blobs that are looked for in memory without leaving the thread: at 1 to 2 us each,
 /// as many as take no longer than the change of threads and a little of patience.
 const FEW: usize = 64;
+
+/// Blobs that are opened one after another: handing each to another thread costs more than
+/// opening it.
+const TOGETHER: usize = 16;
+
+/// So many times that at once, because a disk may be slow to find each.
+const PARTS: usize = 8;
 
 /// A store in a folder. Clones share it; the last one dropped releases the folder.
 #[derive(Clone, Debug)]
@@ -338,19 +346,15 @@ impl BlobStore for Disk {
         {
             return Ok(Some(blob));
         }
-        let (state, digest) = (Arc::clone(state), *digest);
-        let opened = blocking(move || match state.index.name(&digest)? {
-            Some(key) => state.open(&key),
-            None => Ok(None),
-        });
-        let Some((blob, record)) = opened.await? else {
-            return Ok(None);
-        };
-        if let Err(error) = self.0.keep(&record).await {
-            // Reads go on while the disk takes no writes.
-            tracing::warn!(%error, "a blob that is read is not durable yet");
-        }
-        Ok(Some(blob))
+        let mut opened = state.open_part(vec![*digest]).await;
+        opened.pop().unwrap_or(Ok(None))
+    }
+
+    async fn open_all(&self, digests: &[Digest]) -> Vec<Result<Option<Blob>>> {
+        let parts = digests.chunks(TOGETHER).map(<[Digest]>::to_vec);
+        let parts: Vec<_> = parts.map(|part| self.0.open_part(part)).collect();
+        let opened = stream::iter(parts).buffered(PARTS);
+        opened.concat().await
     }
 
     async fn lease(&self, digests: &[Digest]) -> Result<Vec<Option<u64>>> {

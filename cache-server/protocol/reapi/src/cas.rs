@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use cache_core::{Action, Algorithm, BlobStoreExt, Outcome, Tier, Upload};
+use cache_core::{Action, Algorithm, Blob, BlobStoreExt, Outcome, Tier, Upload};
 use cache_proto::reapi::{
     self, BatchReadBlobsRequest, BatchReadBlobsResponse, BatchUpdateBlobsRequest,
     BatchUpdateBlobsResponse, FindMissingBlobsRequest, FindMissingBlobsResponse, GetTreeRequest,
@@ -75,8 +75,10 @@ impl ContentAddressableStorage for Reapi {
         self.check_batch(batch.digests.iter().map(Some))?;
         let zstd = i32::from(Compressor::Zstd);
         let zstd = batch.acceptable_compressors.contains(&zstd);
-        let read = |digest| self.read(digest, function, zstd);
-        let read = stream::iter(batch.digests).map(read).buffered(AT_ONCE);
+        let opened = self.open_batch(&batch.digests, function).await;
+        let opened = stream::iter(batch.digests.into_iter().zip(opened));
+        let read = opened.map(|(digest, opened)| self.read(digest, opened, zstd));
+        let read = read.buffered(AT_ONCE);
         let (outcome, responses) = self.within_a_message(read.collect().await);
         let message = BatchReadBlobsResponse { responses };
         Ok(answer(message, outcome, Tier::Disk))
@@ -183,10 +185,10 @@ impl Reapi {
     async fn read(
         &self,
         digest: reapi::Digest,
-        function: Option<Algorithm>,
+        opened: Result<Blob>,
         zstd: bool,
     ) -> read::Response {
-        let (data, compressor, error) = match self.whole(&digest, function, zstd).await {
+        let (data, compressor, error) = match self.whole(opened, zstd).await {
             Ok((data, compressor)) => (data, compressor, None),
             Err(error) => (Bytes::new(), Compressor::Identity, Some(error)),
         };
@@ -199,14 +201,8 @@ impl Reapi {
     }
 
     /// A blob at once, compressed if it becomes smaller by that.
-    async fn whole(
-        &self,
-        digest: &reapi::Digest,
-        function: Option<Algorithm>,
-        zstd: bool,
-    ) -> Result<(Bytes, Compressor)> {
-        let blob = Named::parse(digest, function)?;
-        let data = self.bytes(&blob, self.config().batch_bytes()).await?;
+    async fn whole(&self, opened: Result<Blob>, zstd: bool) -> Result<(Bytes, Compressor)> {
+        let data = contents(&opened?, self.config().batch_bytes()).await?;
         if zstd && let Some(smaller) = compression::deflate(&data).await? {
             return Ok((smaller, Compressor::Zstd));
         }
@@ -215,11 +211,7 @@ impl Reapi {
 
     /// The bytes of a small blob. A damaged one is as good as gone.
     pub(crate) async fn bytes(&self, blob: &Named, limit: u64) -> Result<Bytes> {
-        let opened = self.open(blob).await?;
-        match opened.read(limit).await.map_err(ReapiError::from) {
-            Err(error) if error.is_unknown() => Err(ReapiError::BlobUnknown(blob.digest)),
-            read => read,
-        }
+        contents(&self.open(blob).await?, limit).await
     }
 
     /// Leaves out what would make the message larger than clients take, and says what the
@@ -247,6 +239,13 @@ impl Reapi {
             _ => Outcome::Partial,
         };
         (outcome, responses)
+    }
+}
+
+async fn contents(opened: &Blob, limit: u64) -> Result<Bytes> {
+    match opened.read(limit).await.map_err(ReapiError::from) {
+        Err(error) if error.is_unknown() => Err(ReapiError::BlobUnknown(*opened.digest())),
+        read => read,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use cache_core::{Algorithm, Digest};
+use cache_core::{Algorithm, Blob, Digest, Error};
 use cache_proto::reapi::{self, digest_function::Value as Function};
 
 use crate::error::{ReapiError, Result};
@@ -37,6 +37,18 @@ impl Named {
     /// (remote_execution.proto, "ContentAddressableStorage").
     pub(crate) fn is_empty(&self) -> bool {
         self.size == 0 && self.digest == Digest::of(self.digest.algorithm(), b"")
+    }
+
+    /// What the store opened as this blob, if it is that.
+    pub(crate) fn found(&self, opened: cache_core::Result<Option<Blob>>) -> Result<Blob> {
+        let opened = match opened {
+            // Damaged is as good as gone.
+            Err(Error::Corrupt { .. }) => None,
+            opened => opened?,
+        };
+        // A size that is not the blob's makes it another name, which names nothing.
+        let opened = opened.filter(|it| it.size() == self.size);
+        opened.ok_or(ReapiError::BlobUnknown(self.digest))
     }
 
     /// The algorithm to compute beside SHA-256, which always is.

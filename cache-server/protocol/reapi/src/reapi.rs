@@ -4,9 +4,10 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use cache_core::{
-    Action, Blob, BlobStore, BlobStoreExt, Cache, Clock, Error, Principal, SystemClock,
+    Action, Algorithm, Blob, BlobStore, BlobStoreExt, Cache, Clock, Principal, SystemClock,
 };
 use cache_http::Identity;
+use cache_proto::reapi;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time,
@@ -101,17 +102,32 @@ impl Reapi {
 
     /// Opens a blob and leases it.
     pub(crate) async fn open(&self, blob: &Named) -> Result<Blob> {
-        if blob.is_empty() {
-            return Ok(Blob::from_bytes(blob.digest, Bytes::new()));
+        match blob.is_empty() {
+            true => Ok(Blob::from_bytes(blob.digest, Bytes::new())),
+            false => blob.found(self.blobs().open(&blob.digest).await),
         }
-        let opened = match self.blobs().open(&blob.digest).await {
-            // Damaged is as good as gone.
-            Err(Error::Corrupt { .. }) => None,
-            opened => opened?,
-        };
-        // A size that is not the blob's makes it another name, which names nothing.
-        let opened = opened.filter(|it| it.size() == blob.size);
-        opened.ok_or(ReapiError::BlobUnknown(blob.digest))
+    }
+
+    /// Opens the blobs of a batch and leases them, in the order asked: one call of the
+    /// store, because clients ask for hundreds.
+    pub(crate) async fn open_batch(
+        &self,
+        digests: &[reapi::Digest],
+        function: Option<Algorithm>,
+    ) -> Vec<Result<Blob>> {
+        let named = digests.iter().map(|digest| Named::parse(digest, function));
+        let named: Vec<_> = named.collect();
+        let wanted = named.iter().flatten().filter(|blob| !blob.is_empty());
+        let wanted: Vec<_> = wanted.map(|blob| blob.digest).collect();
+        let mut opened = self.blobs().open_all(&wanted).await.into_iter();
+        let found = named.into_iter().map(|blob| {
+            let blob = blob?;
+            match blob.is_empty() {
+                true => Ok(Blob::from_bytes(blob.digest, Bytes::new())),
+                false => blob.found(opened.next().unwrap_or(Ok(None))),
+            }
+        });
+        found.collect()
     }
 
     /// Whether a blob is here; leases it.

@@ -11,7 +11,7 @@ use cache_core::{Blob, Digest, Error, Result, Tier};
 
 use super::{
     config::VerifyReads,
-    content::FileContent,
+    content::{FileContent, blocking},
     index::Record,
     layout::Key,
     residency::OpenFile,
@@ -19,6 +19,45 @@ use super::{
 };
 
 impl State {
+    /// Opens some blobs by any of their names, one after another on another thread, and
+    /// leases them.
+    pub(super) async fn open_part(
+        self: &Arc<Self>,
+        digests: Vec<Digest>,
+    ) -> Vec<Result<Option<Blob>>> {
+        let (state, count) = (Arc::clone(self), digests.len());
+        let opened = blocking(move || {
+            let open = |digest| state.open_named(digest);
+            let opened: Vec<_> = digests.iter().map(open).collect();
+            let mut records = opened.iter().filter_map(|it| it.as_ref().ok()?.as_ref());
+            let kept = records.all(|(_, record)| state.trust.is_kept(record));
+            Ok((opened, kept))
+        });
+        let (opened, kept) = match opened.await {
+            Ok(opened) => opened,
+            // The runtime stops; the reason is the first one's.
+            Err(error) => {
+                let stopped = || Err(Error::backend("opening a blob")("the store stops".into()));
+                let others = std::iter::repeat_with(stopped).take(count.saturating_sub(1));
+                return std::iter::once(Err(error)).chain(others).collect();
+            }
+        };
+        // Reads go on while the disk takes no writes.
+        if !kept && let Err(error) = self.durability.barrier().await {
+            tracing::warn!(%error, "a blob that is read is not durable yet");
+        }
+        let blobs = opened.into_iter().map(|it| Ok(it?.map(|(blob, _)| blob)));
+        blobs.collect()
+    }
+
+    /// Opens a blob by any of its names and leases it. Blocks.
+    fn open_named(self: &Arc<Self>, digest: &Digest) -> Result<Option<(Blob, Record)>> {
+        match self.index.name(digest)? {
+            Some(key) => self.open(&key),
+            None => Ok(None),
+        }
+    }
+
     /// Opens a blob and leases it. Blocks.
     pub(super) fn open(self: &Arc<Self>, key: &Key) -> Result<Option<(Blob, Record)>> {
         let Some(record) = self.lease(key)? else {
@@ -77,9 +116,10 @@ impl State {
         Ok(Some(content.with_tier(Tier::Disk)))
     }
 
-    /// The bytes of a small blob; `None` if they are absent or unreadable.
+    /// What is stored as the bytes of a small blob, which is to be verified; `None` if they
+    /// are absent or unreadable.
     pub(super) fn read_small(&self, key: &Key) -> Result<Option<Bytes>> {
-        Ok(self.small.undamaged(SMALL, key)?.map(Bytes::from))
+        Ok(self.small.unchecked(SMALL, key)?.map(Bytes::from))
     }
 
     pub(super) fn open_file(&self, key: &Key, record: &Record) -> Result<Option<Arc<OpenFile>>> {

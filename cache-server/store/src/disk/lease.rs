@@ -155,15 +155,6 @@ impl State {
         self.reverify(key, &record)
     }
 
-    /// Waits until blobs that a client is told of are durable, if they are promised
-    /// to be: it will not send them.
-    pub(super) async fn keep(&self, told: &Record) -> Result<()> {
-        if self.trust.is_kept(told) {
-            return Ok(());
-        }
-        self.durability.barrier().await
-    }
-
     /// Whether the bytes need no check against their name before use.
     pub(super) fn is_trusted(&self, record: &Record) -> bool {
         self.trust.is_trusted(record)

@@ -163,6 +163,10 @@ impl BlobStore for Owned {
         BlobStore::open(&self.0, digest).await
     }
 
+    async fn open_all(&self, digests: &[Digest]) -> Vec<Result<Option<Blob>>> {
+        self.0.open_all(digests).await
+    }
+
     async fn lease(&self, digests: &[Digest]) -> Result<Vec<Option<u64>>> {
         self.0.lease(digests).await
     }

@@ -173,30 +173,6 @@ impl Writer {
             Spool::Spoilt => Err(Error::backend("upload")("it failed before".into())),
         }
     }
-
-    /// The hashes and where the bytes are, with nothing pending.
-    async fn finish(&mut self, expected: Option<&Digest>) -> Result<Finished> {
-        let expected = expected.copied();
-        let size = self.written;
-        if let Spool::Memory = self.spool
-            && size <= GROUP as u64
-        {
-            let bytes = concat(mem::take(&mut self.pending), size);
-            return finish_small(bytes, expected.as_ref());
-        }
-        let (mut naming, mut spooling) = self.idle().await?;
-        let batch = mem::take(&mut self.pending);
-        let strict = self.state.config.durability == BlobDurability::Strict;
-        blocking(move || {
-            naming.add(&batch);
-            spooling.add(&batch)?;
-            if strict {
-                spooling.sync()?;
-            }
-            finish_large(naming, spooling, size, expected.as_ref())
-        })
-        .await
-    }
 }
 
 #[async_trait]
@@ -235,9 +211,20 @@ impl BlobWriter for Writer {
                 actual: self.written,
             });
         }
-        let finished = self.finish(expected).await?;
+        let begun = match self.spool {
+            Spool::Memory => None,
+            Spool::Busy(_) | Spool::Spoilt => Some(self.idle().await?),
+        };
+        let last = Last {
+            batch: mem::take(&mut self.pending),
+            size: self.written,
+            algorithm: self.upload.algorithm,
+            expected: expected.copied(),
+            taken: self.taken.clone(),
+        };
         let state = Arc::clone(&self.state);
-        let stored = blocking(move || state.publish(finished)).await?;
+        // At once: for most blobs another change of threads is what takes the time.
+        let stored = blocking(move || state.publish(last.finish(&state, begun)?)).await?;
         if self.state.config.durability == BlobDurability::Strict {
             self.state.durability.barrier().await?;
         }
@@ -250,6 +237,39 @@ impl fmt::Debug for Writer {
         f.debug_struct("Writer")
             .field("written", &self.written)
             .finish_non_exhaustive()
+    }
+}
+
+/// What is left to be done when all bytes have come.
+struct Last {
+    batch: Vec<Bytes>,
+    /// Of the whole blob.
+    size: u64,
+    algorithm: Option<Algorithm>,
+    expected: Option<Digest>,
+    taken: Option<Arc<Taken>>,
+}
+
+impl Last {
+    /// Hashes it and, unless it is small, writes it. Blocks.
+    fn finish(self, state: &State, begun: Option<(Naming, Spooling)>) -> Result<Finished> {
+        let expected = self.expected.as_ref();
+        let (mut naming, mut spooling) = match begun {
+            Some(begun) => begun,
+            None if self.size <= GROUP as u64 => {
+                return finish_small(concat(self.batch, self.size), expected);
+            }
+            None => (
+                Naming::new(self.algorithm),
+                Spooling::begin(state, self.taken)?,
+            ),
+        };
+        naming.add(&self.batch);
+        spooling.add(&self.batch)?;
+        if state.config.durability == BlobDurability::Strict {
+            spooling.sync()?;
+        }
+        finish_large(naming, spooling, self.size, expected)
     }
 }
 
@@ -349,10 +369,14 @@ fn finish_large(
 }
 
 fn finish_small(bytes: Bytes, expected: Option<&Digest>) -> Result<Finished> {
-    if let Some(expected) = expected {
-        check(expected, Digest::of(expected.algorithm(), &bytes))?;
-    }
     let (digest, size) = (Digest::sha256(&bytes), bytes.len() as u64);
+    if let Some(expected) = expected {
+        let actual = match expected.algorithm() {
+            Algorithm::Sha256 => digest,
+            other => Digest::of(other, &bytes),
+        };
+        check(expected, actual)?;
+    }
     let mut seal = SealBuilder::default();
     seal.update(&bytes);
     Ok(finished(

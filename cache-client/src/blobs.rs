@@ -217,7 +217,16 @@ impl Blobs {
         blobs: Vec<Blob>,
         limit: u64,
     ) -> BoxStream<'static, Result<(Blob, Option<Bytes>)>> {
-        batch::read_many(self.clone(), blobs, limit)
+        batch::read_many(self.clone(), blobs, limit, batch::Check::Here)
+    }
+
+    /// The same for a caller that verifies small ones itself, where that delays nobody.
+    pub(crate) fn read_many_unverified(
+        &self,
+        blobs: Vec<Blob>,
+        limit: u64,
+    ) -> BoxStream<'static, Result<(Blob, Option<Bytes>)>> {
+        batch::read_many(self.clone(), blobs, limit, batch::Check::Later)
     }
 
     /// The bytes of a blob as they arrive; `None` if it is not stored. A broken stream

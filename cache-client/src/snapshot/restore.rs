@@ -24,7 +24,7 @@ use super::{
     progress::{Counter, Progress, Watcher},
     save::Place,
     spool::{self, Spool},
-    stage::Stage,
+    stage::{Parent, Stage},
     store::{Found, Store},
 };
 /// What no snapshot of build caches has.
@@ -383,13 +383,14 @@ impl Placing {
 fn write_index(path: &Path, home: &Home, spool: &Spool, identity: &str) -> Result<()> {
     let fail = |error: io::Error| Error::io(path, error);
     let mut index = IndexWriter::create(path, identity).map_err(fail)?;
-    let now = SystemTime::now();
+    let (now, mut parent) = (SystemTime::now(), Parent::default());
     for entry in spool.entries() {
         let Entry { path, kind, .. } = entry?;
         let Kind::File(contents) = kind else {
             continue;
         };
-        if let Some(stat) = home.place.stat(&home.name(&path)?).map_err(fail)? {
+        let name = home.name(&path)?;
+        if let Some(stat) = parent.stat(&home.place, &name).map_err(fail)? {
             index.push(&path, &stat, &contents, now).map_err(fail)?;
         }
     }

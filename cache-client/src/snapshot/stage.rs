@@ -23,6 +23,7 @@ use super::{
     error::{Error, Result},
     flaw::Flaw,
     path::TreePath,
+    stat::Stat,
     tree::Tree,
 };
 
@@ -52,6 +53,21 @@ impl Parent {
         match &self.0 {
             Some((_, open)) => Ok((open, name)),
             None => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+
+    /// What is at a path in a tree, as [`Tree::stat`] tells it.
+    pub(crate) fn stat(&mut self, tree: &Tree, path: &TreePath) -> io::Result<Option<Stat>> {
+        if path.is_top() {
+            return tree.stat(path);
+        }
+        let stat = self
+            .of(tree, path)
+            .and_then(|(parent, name)| Ok(fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)?));
+        match stat.map_err(|error| (Errno::from_io_error(&error), error)) {
+            Ok(stat) => Ok(Some(Stat::of(&stat))),
+            Err((Some(Errno::NOENT | Errno::NOTDIR | Errno::LOOP), _)) => Ok(None),
+            Err((_, error)) => Err(error),
         }
     }
 }

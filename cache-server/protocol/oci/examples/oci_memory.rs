@@ -1,4 +1,4 @@
-//! A registry in memory, open to all: `cargo run -p cache-oci --example memory -- 127.0.0.1:5000`
+//! A registry in memory, open to all: `cargo run -p cache-oci --example oci_memory -- 127.0.0.1:5000`
 
 use std::{error::Error, sync::Arc};
 

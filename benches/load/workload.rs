@@ -8,6 +8,7 @@ mod head;
 mod install;
 mod miss;
 mod put_large;
+mod snapshot;
 
 pub(crate) use self::install::Client;
 use anyhow::{Context, Result};
@@ -36,6 +37,8 @@ pub(crate) enum WorkloadName {
     ByteStream,
     /// GET of an absent file by 200 clients while its origin sends it over four seconds.
     Miss,
+    /// Save and restore of 100,000 files beside tar, zstd and restic.
+    Snapshot,
     /// Installs by pip, uv, apt-get and npm from servers that have everything.
     Install,
 }
@@ -47,7 +50,7 @@ impl WorkloadName {
 
     pub(crate) fn run(self, bench: &mut Bench) -> Result<()> {
         let chosen = bench.processors;
-        if matches!(self, Self::PutLarge | Self::Miss) {
+        if matches!(self, Self::PutLarge | Self::Miss | Self::Snapshot) {
             // One transfer at a time: what a server makes of the other processors counts.
             bench.processors = Processors::Shared;
         }
@@ -60,6 +63,7 @@ impl WorkloadName {
             Self::FindMissing => find_missing::run(bench),
             Self::ByteStream => byte_stream::run(bench),
             Self::Miss => miss::run(bench),
+            Self::Snapshot => snapshot::run(bench),
             Self::Install => install::run(bench),
         };
         bench.processors = chosen;

@@ -7,6 +7,7 @@ mod get_small;
 mod head;
 mod install;
 mod miss;
+mod mount;
 mod put_large;
 
 pub(crate) use self::install::Client;
@@ -38,6 +39,8 @@ pub(crate) enum WorkloadName {
     Miss,
     /// Installs by pip, uv, apt-get and npm from servers that have everything.
     Install,
+    /// A cache mount of 500 MB, restored and saved, beside builds and `docker cp`.
+    Mount,
 }
 
 impl WorkloadName {
@@ -47,7 +50,7 @@ impl WorkloadName {
 
     pub(crate) fn run(self, bench: &mut Bench) -> Result<()> {
         let chosen = bench.processors;
-        if matches!(self, Self::PutLarge | Self::Miss) {
+        if matches!(self, Self::PutLarge | Self::Miss | Self::Mount) {
             // One transfer at a time: what a server makes of the other processors counts.
             bench.processors = Processors::Shared;
         }
@@ -61,6 +64,7 @@ impl WorkloadName {
             Self::ByteStream => byte_stream::run(bench),
             Self::Miss => miss::run(bench),
             Self::Install => install::run(bench),
+            Self::Mount => mount::run(bench),
         };
         bench.processors = chosen;
         run.with_context(|| format!("{self:?}"))

@@ -50,6 +50,8 @@ pub struct Blobs {
     instance: Arc<Instance>,
     compression: Compression,
     progress: Progress,
+    /// Whether small blobs that are read together are verified here.
+    verifies: bool,
 }
 
 #[derive(Debug)]
@@ -70,6 +72,7 @@ impl Blobs {
             }),
             compression: Compression::default(),
             progress: Progress::default(),
+            verifies: true,
         }
     }
 
@@ -90,6 +93,15 @@ impl Blobs {
     pub fn progress(self, told: impl Fn(u64) + Send + Sync + 'static) -> Self {
         Self {
             progress: Progress::new(told),
+            ..self
+        }
+    }
+
+    /// The same, for one who verifies what [`Blobs::read_many`] gives him: on threads of his
+    /// own, and not on the one that reads from the connection.
+    pub(crate) fn unverified(self) -> Self {
+        Self {
+            verifies: false,
             ..self
         }
     }

@@ -37,12 +37,13 @@ pub(super) fn inject(builder: &Builder<'_>, folder: &Path) -> Result<Duration> {
 
 /// A build copies the mount into an image, and a container of that is copied to the folder;
 /// then all of that is packed and sent.
-pub(super) fn save(site: &Site, builder: &Builder<'_>) -> Result<Leg> {
+/// `output` is what tells the build to load its image.
+pub(super) fn save(site: &Site, builder: &Builder<'_>, output: &str) -> Result<Leg> {
     let (archive, host) = (words(&site.path("archive.tzst"))?, site.path("host"));
     fs::remove_dir_all(&host)?;
     fs::create_dir(&host)?;
     let carried = builder.timed(&format!(
-        "{} --load --tag extract; docker create --name cache extract; \
+        "{} {output} --tag extract; docker create --name cache extract; \
          docker cp -L cache:/cache - | tar -x -C host --strip-components 1",
         build("extract", "empty")
     ))?;

@@ -32,18 +32,15 @@ enum Way {
     /// A build that copies the mount in; a build that copies it out into an image, a
     /// container of that and `docker cp`; and CI's archive of the folder.
     Usual,
-    /// The same, with an image that is not compressed.
-    Uncompressed,
 }
 
-const WAYS: [Way; 3] = [Way::Ours, Way::Usual, Way::Uncompressed];
+const WAYS: [Way; 2] = [Way::Ours, Way::Usual];
 
 impl fmt::Display for Way {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Ours => "cachalot mount",
             Self::Usual => "builds and `docker cp`",
-            Self::Uncompressed => "the same, told not to compress",
         })
     }
 }
@@ -52,18 +49,14 @@ impl Way {
     fn restore(self, site: &Site, builder: &Builder<'_>) -> Result<Leg> {
         match self {
             Self::Ours => ours::restore(site, builder),
-            Self::Usual | Self::Uncompressed => usual::restore(site, builder),
+            Self::Usual => usual::restore(site, builder),
         }
     }
 
     fn save(self, site: &Site, builder: &Builder<'_>) -> Result<Leg> {
         match self {
             Self::Ours => ours::save(site, builder),
-            Self::Usual => usual::save(site, builder, "--load"),
-            Self::Uncompressed => {
-                let output = "--output type=docker,compression=uncompressed";
-                usual::save(site, builder, output)
-            }
+            Self::Usual => usual::save(site, builder),
         }
     }
 }

@@ -47,6 +47,8 @@ pub(super) struct Site {
 pub(super) struct Leg {
     /// Between the builder and what keeps the cache: our server, or a folder of CI.
     pub(super) carried: Duration,
+    /// The same if the build is told not to compress its image.
+    pub(super) uncompressed: Duration,
     /// Between that folder and the server that keeps it.
     pub(super) archived: Duration,
     /// That the server received, or sent.

@@ -21,8 +21,10 @@ pub(super) fn restore(site: &Site, builder: &Builder<'_>) -> Result<Leg> {
         site.run(&["tar", "--zstd", "-C", &words(&host)?, "-xf", &archive])
     })?;
     let moved = site.sent() - before;
+    let carried = inject(builder, &host)?;
     Ok(Leg {
-        carried: inject(builder, &host)?,
+        carried,
+        uncompressed: carried,
         archived,
         moved,
     })
@@ -37,19 +39,11 @@ pub(super) fn inject(builder: &Builder<'_>, folder: &Path) -> Result<Duration> {
 
 /// A build copies the mount into an image, and a container of that is copied to the folder;
 /// then all of that is packed and sent.
-/// `output` is what tells the build to load its image.
-pub(super) fn save(site: &Site, builder: &Builder<'_>, output: &str) -> Result<Leg> {
+pub(super) fn save(site: &Site, builder: &Builder<'_>) -> Result<Leg> {
+    let output = "--output type=docker,compression=uncompressed";
+    let uncompressed = extract(site, builder, output)?;
+    let carried = extract(site, builder, "--load")?;
     let (archive, host) = (words(&site.path("archive.tzst"))?, site.path("host"));
-    fs::remove_dir_all(&host)?;
-    fs::create_dir(&host)?;
-    let carried = builder.timed(&format!(
-        "{} {output} --tag extract; docker create --name cache extract; \
-         docker cp -L cache:/cache - | tar -x -C host --strip-components 1",
-        build("extract", "empty")
-    ))?;
-    builder.run("docker rm cache >&2; docker rmi extract >&2")?;
-    let held = site.digest_of(&host)?;
-    ensure!(builder.holds()? == held, "it is not what was copied out");
     let before = site.received();
     let archived = timed(|| {
         let zstd = "--use-compress-program=zstd -T0";
@@ -58,9 +52,27 @@ pub(super) fn save(site: &Site, builder: &Builder<'_>, output: &str) -> Result<L
     })?;
     Ok(Leg {
         carried,
+        uncompressed,
         archived,
         moved: site.received() - before,
     })
+}
+
+/// Copies the mount to the folder of CI. `output` is what lets the build load its image.
+fn extract(site: &Site, builder: &Builder<'_>, output: &str) -> Result<Duration> {
+    let host = site.path("host");
+    fs::remove_dir_all(&host)?;
+    fs::create_dir(&host)?;
+    let time = builder.timed(&format!(
+        "{} {output} --tag extract; docker create --name cache extract; \
+         docker cp -L cache:/cache - | tar -x -C host --strip-components 1",
+        build("extract", "empty")
+    ))?;
+    // Nothing of it is left for the next.
+    builder.run("docker rm cache >&2; docker rmi extract >&2")?;
+    let held = site.digest_of(&host)?;
+    ensure!(builder.holds()? == held, "it is not what was copied out");
+    Ok(time)
 }
 
 fn words(path: &Path) -> Result<String> {

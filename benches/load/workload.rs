@@ -7,6 +7,7 @@ mod get_small;
 mod head;
 mod install;
 mod miss;
+mod mount;
 mod put_large;
 mod snapshot;
 
@@ -41,6 +42,8 @@ pub(crate) enum WorkloadName {
     Snapshot,
     /// Installs by pip, uv, apt-get and npm from servers that have everything.
     Install,
+    /// A cache mount of 500 MB, restored and saved, beside builds and `docker cp`.
+    Mount,
 }
 
 impl WorkloadName {
@@ -50,7 +53,8 @@ impl WorkloadName {
 
     pub(crate) fn run(self, bench: &mut Bench) -> Result<()> {
         let chosen = bench.processors;
-        if matches!(self, Self::PutLarge | Self::Miss | Self::Snapshot) {
+        let whole = [Self::PutLarge, Self::Miss, Self::Snapshot, Self::Mount];
+        if whole.contains(&self) {
             // One transfer at a time: what a server makes of the other processors counts.
             bench.processors = Processors::Shared;
         }
@@ -65,6 +69,7 @@ impl WorkloadName {
             Self::Miss => miss::run(bench),
             Self::Snapshot => snapshot::run(bench),
             Self::Install => install::run(bench),
+            Self::Mount => mount::run(bench),
         };
         bench.processors = chosen;
         run.with_context(|| format!("{self:?}"))

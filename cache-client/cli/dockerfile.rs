@@ -12,8 +12,8 @@ mod stages;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-pub(crate) use self::mount::CacheMount;
 use self::{instructions::Instruction, stages::Walk};
+pub(crate) use self::{mount::CacheMount, stages::SPACE};
 
 /// What is wrong, and on which line it begins.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -110,6 +110,41 @@ fn lists(root: &Root) -> Result<()> {
 }
 
 #[test]
+fn the_mounts_of_a_namespace_are_reached_by_its_name() {
+    for suite in ["trixie", "sid"] {
+        let Some(root) = Root::for_test(suite, "mount namespace") else {
+            return;
+        };
+        let _alone = ONE_AT_A_TIME.lock();
+        lists_namespaces(&root).unwrap();
+    }
+}
+
+fn lists_namespaces(root: &Root) -> Result<()> {
+    let server = TestServer::start(&["--quota", "1GiB", "--log-level", "warn"]);
+    let base = format!("{}/base/debian:1", server.address());
+    push_base("debian", &base)?;
+    let project = tempfile::tempdir()?;
+    let run = "RUN --mount=type=cache,target=/x echo 1 >/x/$BUILDKIT_CACHE_MOUNT_NS";
+    let dockerfile = format!("FROM {base}\nARG BUILDKIT_CACHE_MOUNT_NS\n{run}\n");
+    fs::write(project.path().join("Dockerfile"), dockerfile)?;
+    let state = tempfile::tempdir()?;
+    let list = format!(
+        "cachalot --json --server http://{} mount ls",
+        server.address()
+    );
+    let team = "--build-arg BUILDKIT_CACHE_MOUNT_NS=team";
+    let script = format!(
+        "docker buildx build --network host {team} . >/dev/null; {list}; {list} {team}; \
+         {list} --build-arg BUILDKIT_CACHE_MOUNT_NS=other"
+    );
+    let said = wrapped::script(root, state.path(), project.path(), &script)?;
+    let files: Vec<_> = parse(&said)?.iter().map(|it| it.files).collect();
+    ensure!(files == [0, 1, 0], "{files:?}");
+    Ok(())
+}
+
+#[test]
 fn what_is_wrong_is_told_before_anything_is_built() {
     let Some(root) = Root::for_test("trixie", "mount errors") else {
         return;

@@ -6,6 +6,8 @@ use std::fmt;
 /// different mounts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct CacheMount {
+    /// Before the id, as the build was told by `BUILDKIT_CACHE_MOUNT_NS`.
+    pub(crate) space: Option<String>,
     /// The target as it is written, if none was given.
     pub(crate) id: String,
     pub(crate) target: String,
@@ -78,6 +80,7 @@ impl CacheMount {
 
     const fn empty() -> Self {
         Self {
+            space: None,
             id: String::new(),
             target: String::new(),
             from: None,
@@ -123,7 +126,8 @@ impl CacheMount {
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         let key = |it: &Self| {
             let of = (it.mode, it.uid, it.gid);
-            (it.id.clone(), it.from.clone(), it.source.clone(), of)
+            let seed = (it.from.clone(), it.source.clone());
+            (it.space.clone(), it.id.clone(), seed, of)
         };
         key(self) == key(other)
     }

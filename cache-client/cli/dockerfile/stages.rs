@@ -8,6 +8,10 @@ use super::{
     instructions::{Instruction, words},
 };
 
+/// The build argument of a namespace for the ids of cache mounts. The frontend itself takes it,
+/// so no stage has to declare it.
+pub(crate) const SPACE: &str = "BUILDKIT_CACHE_MOUNT_NS";
+
 type Variables = BTreeMap<String, String>;
 
 /// Where the walk is.
@@ -155,7 +159,9 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    fn found(&mut self, mount: CacheMount, unknown: &[String], instruction: &Instruction) {
+    fn found(&mut self, mut mount: CacheMount, unknown: &[String], instruction: &Instruction) {
+        let space = self.given.arguments.get(SPACE);
+        mount.space = space.filter(|space| !space.is_empty()).cloned();
         for name in unknown {
             let (line, id) = (instruction.line, &mount.id);
             self.mounts.doubts.push(format!(

@@ -28,6 +28,7 @@ fn every_option_of_a_cache_mount_is_read() -> Result<()> {
     let text = "FROM a\nRUN --mount=type=cache,id=x,target=/t,from=img,source=/s,mode=0755,\
                 uid=1000,gid=1001,sharing=locked,readonly make\n";
     let is = CacheMount {
+        space: None,
         id: "x".to_owned(),
         target: "/t".to_owned(),
         from: Some("img".to_owned()),
@@ -207,6 +208,25 @@ fn a_mount_is_told_once_unless_its_owner_differs() -> Result<()> {
     Ok(())
 }
 
+/// An argument of the frontend: it counts whether or not it is declared.
+#[test]
+fn the_namespace_of_a_build_is_part_of_its_mounts() -> Result<()> {
+    let file = Dockerfile::parse("FROM a\nRUN --mount=type=cache,target=/x a\n")?;
+    let space = |value: &str| {
+        let name = "BUILDKIT_CACHE_MOUNT_NS".to_owned();
+        let given = Given {
+            arguments: BTreeMap::from([(name, value.to_owned())]),
+            ..Given::default()
+        };
+        anyhow::Ok(file.cache_mounts(&given)?.found.remove(0))
+    };
+    let (one, other, none) = (space("one")?, space("other")?, space("")?);
+    assert_eq!(one.space.as_deref(), Some("one"));
+    assert!(!one.is_same(&other) && !one.is_same(&none));
+    assert_eq!(none.space, None);
+    Ok(())
+}
+
 #[test]
 fn doubts_are_told() -> Result<()> {
     let text = "FROM a AS one\nFROM b\nRUN --mount=type=cache,target=$HOME/x a\n\
@@ -300,6 +320,7 @@ proptest! {
         // A name does not begin or end with white space, nor is it empty without it.
         prop_assume!(id.trim() == id && !id.is_empty());
         let mount = CacheMount {
+            space: None,
             id,
             target: "/t".to_owned(),
             from: None,

@@ -8,6 +8,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
+use tempfile::TempDir;
 use tokio::process::Command;
 use url::{Host, Url};
 use uuid::Uuid;
@@ -18,7 +19,10 @@ use super::{
     inside::{Action, Told},
     recipe::{CONTEXT, NUMBER, TOKEN},
 };
-use crate::{Connection, dockerfile::CacheMount};
+use crate::{
+    Connection,
+    dockerfile::{CacheMount, SPACE},
+};
 
 /// How the mounts of one builder are reached.
 #[derive(Debug)]
@@ -42,6 +46,17 @@ pub(crate) struct Outcome {
     pub(crate) told: Told,
 }
 
+/// What every build of a carrier has.
+struct Workshop {
+    folder: TempDir,
+    tool: Tool,
+    /// Of `--build-context`: the tool.
+    context: PathBuf,
+    /// The context itself.
+    empty: PathBuf,
+    token: Option<PathBuf>,
+}
+
 impl Carrier<'_> {
     /// Does it with each of the mounts.
     pub(crate) async fn carry(
@@ -49,39 +64,67 @@ impl Carrier<'_> {
         action: Action,
         mounts: &[CacheMount],
     ) -> Result<Vec<Outcome>> {
+        let workshop = self.workshop()?;
+        let mut outcomes = Vec::with_capacity(mounts.len());
+        // A build has one namespace for all of its mounts.
+        for mounts in mounts.chunk_by(|one, next| one.space == next.space) {
+            outcomes.extend(self.carry_some(&workshop, action, mounts).await?);
+        }
+        Ok(outcomes)
+    }
+
+    fn workshop(&self) -> Result<Workshop> {
         let folder = tempfile::tempdir()?;
         let at = |name: &str| {
             let path = folder.path().join(name);
             fs::create_dir(&path).map(|()| path)
         };
-        let (context, empty, out) = (at("tool")?, at("empty")?, at("out")?);
+        let (context, empty) = (at("tool")?, at("empty")?);
         let this = std::env::current_exe()?;
-        let tool = Tool::make(self.tool.unwrap_or(&this), &context)?;
-        let token = self.token(folder.path())?;
+        Ok(Workshop {
+            tool: Tool::make(self.tool.unwrap_or(&this), &context)?,
+            token: self.token(folder.path())?,
+            context,
+            empty,
+            folder,
+        })
+    }
+
+    /// With those of one namespace.
+    async fn carry_some(
+        &self,
+        workshop: &Workshop,
+        action: Action,
+        mounts: &[CacheMount],
+    ) -> Result<Vec<Outcome>> {
         let recipe = Recipe {
-            tool: &tool,
+            tool: &workshop.tool,
             action,
-            connection: self.inner_connection(&context)?,
-            has_token: token.is_some(),
+            connection: self.inner_connection(&workshop.context)?,
+            has_token: workshop.token.is_some(),
         };
         let with = |mount: &CacheMount| (mount.clone(), self.arguments(action, mount));
         let with: Vec<_> = mounts.iter().map(with).collect();
-        let dockerfile = folder.path().join("Dockerfile");
+        let dockerfile = workshop.folder.path().join("Dockerfile");
         fs::write(&dockerfile, recipe.dockerfile(&with))?;
+        let out = tempfile::tempdir_in(workshop.folder.path())?;
 
         let mut command = self.command()?;
-        command.arg("--file").arg(&dockerfile);
-        command.arg("--build-context").arg(named(CONTEXT, &context));
-        command.arg("--output").arg(named("type=local,dest", &out));
-        if let Some(token) = &token {
-            command
-                .arg("--secret")
-                .arg(named(&format!("id={TOKEN},src"), token));
+        if let Some(space) = mounts.first().and_then(|mount| mount.space.as_ref()) {
+            command.args(["--build-arg", &format!("{SPACE}={space}")]);
         }
-        command.arg(&empty);
+        command.arg("--file").arg(&dockerfile);
+        let (tool, local) = (named(CONTEXT, &workshop.context), "type=local,dest");
+        command.arg("--build-context").arg(tool);
+        command.arg("--output").arg(named(local, out.path()));
+        if let Some(token) = &workshop.token {
+            let secret = named(&format!("id={TOKEN},src"), token);
+            command.arg("--secret").arg(secret);
+        }
+        command.arg(&workshop.empty);
         build(command).await?;
         let outcome = |(index, mount): (usize, &CacheMount)| {
-            let report = out.join(format!("{index}.json"));
+            let report = out.path().join(format!("{index}.json"));
             let text = fs::read(&report).context("a mount that tells nothing")?;
             Ok(Outcome {
                 id: mount.id.clone(),

@@ -119,6 +119,7 @@ pub(crate) fn name(mount: &CacheMount) -> String {
             name.push_str(&format!(",{what}={value}"));
         }
     };
+    add("space", mount.space.clone());
     add("from", mount.from.clone());
     add("source", mount.source.clone());
     add("mode", mount.mode.map(|mode| format!("{mode:o}")));
@@ -132,6 +133,7 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
+    use crate::dockerfile::SPACE;
 
     fn search_in(file: &Path) -> Search {
         Search {
@@ -168,8 +170,14 @@ mod tests {
             --mount=type=cache,id=x,target=/x --mount=type=cache,id=-x,target=/x y\n";
         let mut found = Found::default();
         found.of_text(text, "Dockerfile", &Given::default())?;
+        let arguments = BTreeMap::from([(SPACE.to_owned(), "s".to_owned())]);
+        let given = Given {
+            arguments,
+            ..Given::default()
+        };
+        found.of_text(text, "Dockerfile", &given)?;
         let names: HashSet<String> = found.mounts.iter().map(name).collect();
-        assert_eq!(names.len(), 6, "{names:?}");
+        assert_eq!(names.len(), 12, "{names:?}");
         Ok(())
     }
 }

@@ -7,8 +7,11 @@
 
 use std::{
     fs::{self, File},
-    io::Read,
-    os::unix::{ffi::OsStringExt, fs::PermissionsExt},
+    io::{self, Read},
+    os::unix::{
+        ffi::OsStringExt,
+        fs::{FileExt, PermissionsExt},
+    },
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -45,7 +48,10 @@ impl Tool {
             fs::set_permissions(&to, fs::Permissions::from_mode(0o755))?;
             anyhow::Ok(copied)
         };
-        copy(program, "cachalot")?;
+        match loaded_end(program).with_context(at)? {
+            Some(end) => write_loaded(program, end, &folder.join("cachalot")).with_context(at)?,
+            None => copy(program, "cachalot").map(drop)?,
+        }
         let own = format!("{AT}/cachalot");
         let words = match interpreter(program).with_context(at)? {
             None => vec![own],
@@ -71,41 +77,104 @@ impl Tool {
 }
 
 /// The loader that a program names; `None` if it is linked statically.
-///
-/// Layout of ELF for 64 bits: System V ABI, "Object Files" and "Program Loading".
 fn interpreter(program: &Path) -> Result<Option<PathBuf>> {
     const PT_INTERP: u32 = 3;
-    let mut bytes = Vec::new();
-    // Headers stand at the beginning.
-    File::open(program)?.take(1 << 16).read_to_end(&mut bytes)?;
-    ensure!(
-        bytes.starts_with(b"\x7fELF"),
-        "is no Linux program: name one by --tool"
-    );
-    ensure!(
-        bytes.get(4..6) == Some(&[2, 1]),
-        "is no program for 64 bits"
-    );
-    let number = |at: usize, length: usize| {
-        let field = bytes
-            .get(at..at.saturating_add(length))
-            .context("a header that is cut off")?;
-        let digit = |sum: usize, byte: &u8| (sum << 8) | usize::from(*byte);
-        anyhow::Ok(field.iter().rev().fold(0, digit))
+    let headers = Headers::read(program)?;
+    let segments = headers.segments()?;
+    let Some(named) = segments.iter().find(|it| it.kind == PT_INTERP) else {
+        return Ok(None);
     };
-    let (table, size, count) = (number(0x20, 8)?, number(0x36, 2)?, number(0x38, 2)?);
-    for index in 0..count {
-        let at = table.saturating_add(index * size);
-        if u32::try_from(number(at, 4)?)? == PT_INTERP {
-            let (offset, length) = (number(at + 8, 8)?, number(at + 32, 8)?);
-            let end = offset.saturating_add(length);
-            let name = bytes.get(offset..end).context("a loader that is cut off")?;
-            let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
-            let path = std::ffi::OsString::from_vec(name.to_vec());
-            return Ok(Some(path.into()));
-        }
+    let name = usize::try_from(named.offset)?..usize::try_from(named.end())?;
+    let name = headers.0.get(name).context("a loader that is cut off")?;
+    let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
+    Ok(Some(std::ffi::OsString::from_vec(name.to_vec()).into()))
+}
+
+/// Where the last byte ends that is loaded of a program, if nothing but sections is behind it:
+/// symbols and what debuggers read, which are most of a file that was not stripped.
+fn loaded_end(program: &Path) -> Result<Option<u64>> {
+    const PT_LOAD: u32 = 1;
+    let headers = Headers::read(program)?;
+    let segments = headers.segments()?;
+    let loaded = segments.iter().filter(|it| it.kind == PT_LOAD);
+    let end = loaded.map(Segment::end).max().unwrap_or(0);
+    let (table, size) = (headers.number(SECTIONS, 8)?, headers.number(0x3a, 2)?);
+    let sections_end = table.saturating_add(size * headers.number(SECTION_COUNT, 2)?);
+    // Something of its own may stand at the end of a file, for the program to find.
+    let is_all = sections_end == fs::metadata(program)?.len();
+    Ok((is_all && end > 0 && end <= table).then_some(end))
+}
+
+/// Copies a program as far as it is loaded. It has no sections then.
+fn write_loaded(program: &Path, end: u64, to: &Path) -> Result<()> {
+    let mut copy = File::create(to)?;
+    io::copy(&mut File::open(program)?.take(end), &mut copy)?;
+    for (at, length) in [(SECTIONS, 8), (SECTION_COUNT, 2), (SECTION_NAMES, 2)] {
+        copy.write_all_at(&[0; 8][..length], at as u64)?;
     }
-    Ok(None)
+    Ok(copy.set_permissions(fs::Permissions::from_mode(0o755))?)
+}
+
+/// Fields of the file header: the offset of the table of sections, the number of those, and
+/// which of them has their names.
+const SECTIONS: usize = 0x28;
+const SECTION_COUNT: usize = 0x3c;
+const SECTION_NAMES: usize = 0x3e;
+
+/// The beginning of a program, where headers stand.
+///
+/// Layout of ELF for 64 bits: System V ABI, "Object Files" and "Program Loading".
+struct Headers(Vec<u8>);
+
+/// A part of a program that its loader looks at.
+struct Segment {
+    kind: u32,
+    offset: u64,
+    length: u64,
+}
+
+impl Segment {
+    fn end(&self) -> u64 {
+        self.offset.saturating_add(self.length)
+    }
+}
+
+impl Headers {
+    fn read(program: &Path) -> Result<Self> {
+        let mut bytes = Vec::new();
+        File::open(program)?.take(1 << 16).read_to_end(&mut bytes)?;
+        ensure!(
+            bytes.starts_with(b"\x7fELF"),
+            "is no Linux program: name one by --tool"
+        );
+        ensure!(
+            bytes.get(4..6) == Some(&[2, 1]),
+            "is no program for 64 bits"
+        );
+        Ok(Self(bytes))
+    }
+
+    fn number(&self, at: usize, length: usize) -> Result<u64> {
+        let field = self.0.get(at..at.saturating_add(length));
+        let field = field.context("a header that is cut off")?;
+        let digit = |sum: u64, byte: &u8| (sum << 8) | u64::from(*byte);
+        Ok(field.iter().rev().fold(0, digit))
+    }
+
+    fn segments(&self) -> Result<Vec<Segment>> {
+        let table = usize::try_from(self.number(0x20, 8)?)?;
+        let size = usize::try_from(self.number(0x36, 2)?)?;
+        let count = usize::try_from(self.number(0x38, 2)?)?;
+        let segment = |index: usize| {
+            let at = table.saturating_add(index * size);
+            Ok(Segment {
+                kind: u32::try_from(self.number(at, 4)?)?,
+                offset: self.number(at.saturating_add(8), 8)?,
+                length: self.number(at.saturating_add(32), 8)?,
+            })
+        };
+        (0..count).map(segment).collect()
+    }
 }
 
 /// What a loader loads for a program, by name.
@@ -162,6 +231,29 @@ mod tests {
             .env_clear()
             .status()?;
         assert!(ran.success(), "{words:?}");
+        Ok(())
+    }
+
+    /// What debuggers read of this very program is not sent to a builder.
+    #[test]
+    fn only_what_is_loaded_of_a_program_is_copied() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let this = std::env::current_exe()?;
+        Tool::make(&this, folder.path())?;
+        let copied = folder.path().join("cachalot");
+        let (all, loaded) = (fs::metadata(&this)?.len(), fs::metadata(&copied)?.len());
+        assert!(loaded < all, "{loaded} of {all}");
+        let ran = Command::new(&copied).arg("--list").output()?;
+        assert!(ran.status.success(), "{ran:?}");
+
+        // A file with something of its own at its end is copied whole.
+        let mut bytes = fs::read("/bin/true")?;
+        bytes.extend(b"its own");
+        let whole = folder.path().join("whole");
+        fs::write(&whole, &bytes)?;
+        fs::set_permissions(&whole, fs::Permissions::from_mode(0o755))?;
+        Tool::make(&whole, folder.path())?;
+        assert_eq!(fs::read(&copied)?, bytes);
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 //! `cachalot setup` and `unsetup`: what was on a machine before is there after, to the byte,
 //! whatever it was and whatever came in between.
 
+mod docker;
 mod machine;
 mod tools;
 mod variants;

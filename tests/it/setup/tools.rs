@@ -8,12 +8,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use cache_tests::{
-    Home, Root, TestServer, program,
-    root::{Run, push_base},
-    skip,
-    tool::has,
-};
+use cache_tests::{Home, Root, TestServer, program, root::Run, skip, tool::has};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -21,6 +16,10 @@ use super::{machine::Machine, variants::variants};
 use crate::npm_clients;
 
 const TOOLS: &str = "pip,uv,npm,pnpm,yarn,cargo";
+
+/// Where programs are looked for first, below the folder of the tools.
+const YARN_1: [&str; 2] = ["tools/node_modules/.bin", "venv/bin"];
+const YARN_4: [&str; 2] = ["berry/node_modules/.bin", "venv/bin"];
 
 /// Where tools keep what they downloaded, which is theirs and stays.
 const CACHES: [&str; 11] = [
@@ -89,13 +88,15 @@ impl Workshop {
         let before = machine.tree()?;
         let server = format!("http://{}", self.server.address());
         machine.cachalot(&["--server", &server, "setup", "--only", TOOLS])?;
-        let findings = self.doctor(machine, &[])?;
+        let findings = self.doctor(machine, &YARN_1, &[])?;
         let proofs = findings["tools"].as_array().context("proofs")?;
         ensure!(proofs.len() == TOOLS.split(',').count(), "{findings:#}");
         ensure!(
             proofs.iter().all(|it| it["through"] == true),
             "{findings:#}"
         );
+        let berry = self.doctor(machine, &YARN_4, &["--only", "yarn"])?;
+        ensure!(berry["tools"][0]["through"] == true, "yarn 4: {berry:#}");
         self.installs(machine)?;
         machine.cachalot(&["unsetup"])?;
 
@@ -111,26 +112,28 @@ impl Workshop {
         after.retain(|path, _| before.contains_key(path) || !is_cache(path));
         ensure!(after == before, "{}", super::difference(&before, &after));
 
-        let findings = self.doctor(machine, &["--only", "npm"])?;
-        ensure!(findings["tools"][0]["through"] == false, "{findings:#}");
+        for (yarn, tool) in [(&YARN_1, "npm"), (&YARN_4, "yarn")] {
+            let findings = self.doctor(machine, yarn, &["--only", tool])?;
+            ensure!(findings["tools"][0]["through"] == false, "{findings:#}");
+        }
         Ok(())
     }
 
-    fn doctor(&self, machine: &Machine, more: &[&str]) -> Result<Value> {
-        let (server, admin) = (self.server.address(), self.server.admin_address());
-        let mut command = self.command(machine, &program::path("cachalot"));
-        command.args(["--json", "--server", &format!("http://{server}")]);
-        command
-            .args(["--admin", &format!("http://{admin}"), "doctor"])
-            .args(more);
-        let output = command.output()?;
+    fn doctor(&self, machine: &Machine, yarn: &[&str], more: &[&str]) -> Result<Value> {
+        let server = self.server.address();
+        let mut command = self.command_with(machine, yarn, &program::path("cachalot"));
+        command.args(["--json", "--server", &format!("http://{server}"), "doctor"]);
+        let output = command.args(more).output()?;
         let findings = serde_json::from_slice(&output.stdout);
         findings.with_context(|| format!("{output:?}"))
     }
 
     /// A program that finds the tools, and the machine's home.
     fn command(&self, machine: &Machine, program: &Path) -> Command {
-        let first = ["tools/node_modules/.bin", "venv/bin"];
+        self.command_with(machine, &YARN_1, program)
+    }
+
+    fn command_with(&self, machine: &Machine, first: &[&str], program: &Path) -> Command {
         let first = first
             .iter()
             .map(|it| self.tools.path().join(it).display().to_string());
@@ -213,12 +216,16 @@ impl Workshop {
 }
 
 /// The digest of all that setup may touch.
-const DIGEST: &str = r"
+pub(super) const DIGEST: &str = r"
     digest() {
         (cd / && find etc ${HOME#/} usr/local var/lib/cachalot \
             -type d -printf '%p %m %U\n' -o -type l -printf '%p to %l\n' \
             -o -type f -printf '%p %m %U ' -exec sha256sum {} \; ) 2>/dev/null | sort | sha256sum
     }";
+
+/// `! command` would stop no script.
+pub(super) const FAILS: &str = r#"
+    fails() { if "$@"; then echo "it did not fail: $*"; exit 1; fi; }"#;
 
 #[test]
 fn apt_goes_through_the_cache_and_on_without_it() -> Result<()> {
@@ -226,11 +233,11 @@ fn apt_goes_through_the_cache_and_on_without_it() -> Result<()> {
         return Ok(());
     };
     let server = TestServer::start(&["--quota", "4GiB"]);
-    let (at, admin) = (server.address(), server.admin_address());
+    let at = server.address();
     let run = Run::default().with_bind(&program::path("cachalot"), "/usr/bin/cachalot");
     let script = format!(
-        r#"{DIGEST}
-        export CACHALOT_URL=http://{at} CACHALOT_ADMIN_URL=http://{admin}
+        r#"{DIGEST}{FAILS}
+        export CACHALOT_URL=http://{at}
         before=$(digest)
         # A proxy of the machine's own is what it goes on with.
         cachalot setup --only apt
@@ -245,7 +252,7 @@ fn apt_goes_through_the_cache_and_on_without_it() -> Result<()> {
         test "$(/usr/local/lib/cachalot/apt-proxy-detect x)" = http://proxy.example:8080
         rm /etc/apt/apt.conf.d/00mine
         apt-get update
-        ! cachalot --server http://127.0.0.1:9 doctor
+        fails cachalot --server http://127.0.0.1:9 doctor
         cachalot unsetup
         test "$before" = "$(digest)"
         echo all done"#
@@ -258,62 +265,4 @@ fn apt_goes_through_the_cache_and_on_without_it() -> Result<()> {
     );
     ensure!(hits > 3.0, "{hits} requests of apt's");
     Ok(())
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn docker_pulls_through_the_cache() -> Result<()> {
-    let Some(root) = Root::for_test("trixie", "docker_pulls") else {
-        return Ok(());
-    };
-    tokio::task::spawn_blocking(move || docker(&root)).await?
-}
-
-/// Docker has mirrors for its own registry only, so its name is asked of Docker.
-fn docker(root: &Root) -> Result<()> {
-    let origin = TestServer::start(&["--open"]);
-    push_base("debian", &format!("{}/base/debian:1", origin.address()))?;
-    let name = in_docker(root, "docker info --format 'INDEX {{.IndexServerAddress}}'")?;
-    let name = name.lines().find_map(|line| line.strip_prefix("INDEX "));
-    let name = name
-        .and_then(|url| url.split('/').nth(2))
-        .context("a URL")?;
-    let name = name.strip_prefix("index.").unwrap_or(name);
-
-    let files = tempfile::tempdir()?;
-    let config = files.path().join("config.toml");
-    let url = format!("http://{}/", origin.address());
-    let text = format!(
-        "[oci]\ndefault_mirror = {name:?}\n[oci.mirrors.{name:?}]\n\
-         origins = [{{ url = {url:?}, private = true }}]\n"
-    );
-    fs::write(&config, text)?;
-    let server = TestServer::start(&["--config", &config.display().to_string()]);
-    let (at, admin) = (server.address(), server.admin_address());
-    let script = format!(
-        r#"{DIGEST}
-        export CACHALOT_URL=http://{at} CACHALOT_ADMIN_URL=http://{admin}
-        before=$(digest)
-        cachalot setup --only docker,buildkit
-        grep -F '[registry."{name}"]' ~/.docker/buildx/buildkitd.default.toml
-        kill -HUP $(pidof dockerd)
-        until docker info | grep -q {at}; do sleep 0.1; done
-        cachalot doctor --only docker --package docker=base/debian:1
-        docker pull base/debian:1
-        docker run --rm --network host base/debian:1 true
-        cachalot unsetup
-        test "$before" = "$(digest)"
-        echo all done"#
-    );
-    let said = in_docker(root, &script)?;
-    ensure!(said.ends_with("all done\n"), "{said}");
-    Ok(())
-}
-
-/// Runs a script beside an empty Docker.
-fn in_docker(root: &Root, script: &str) -> Result<String> {
-    let empty = tempfile::tempdir()?;
-    let run = Run::default()
-        .with_docker(empty.path())
-        .with_bind(&program::path("cachalot"), "/usr/bin/cachalot");
-    root.shell(&run, script)
 }

@@ -3,6 +3,7 @@
 
 mod docker;
 mod machine;
+mod tls;
 mod tools;
 mod variants;
 

@@ -102,6 +102,26 @@ impl Tool {
         matches!(self, Self::Apt | Self::Docker | Self::Buildkit)
     }
 
+    /// The variable that names whom it trusts, for one shell.
+    pub(crate) const fn trusts_by(self) -> Option<&'static str> {
+        match self {
+            Self::Pip => Some("PIP_CERT"),
+            Self::Uv => Some("SSL_CERT_FILE"),
+            // Beside those that node knows.
+            Self::Npm | Self::Pnpm | Self::Yarn => Some("NODE_EXTRA_CA_CERTS"),
+            Self::Apt | Self::Cargo | Self::Docker | Self::Buildkit => None,
+        }
+    }
+
+    /// The variable that wins over the file of authorities that its settings name.
+    pub(crate) const fn mistrusts_by(self) -> Option<&'static str> {
+        match self {
+            Self::Pip => Some("PIP_CERT"),
+            Self::Cargo => Some("CARGO_HTTP_CAINFO"),
+            _ => None,
+        }
+    }
+
     /// Variables that win over what is in its files.
     pub(crate) const fn overrides(self) -> &'static [&'static str] {
         match self {

@@ -76,7 +76,7 @@ fn builder(suite: &str) -> Result<()> {
         return Ok(());
     };
     let mirrored = Mirrored::start(&root)?;
-    let at = mirrored.server.address();
+    let at = mirrored.origin.address();
     if let Err(error) = push_base("buildkit", &format!("{at}/tools/buildkit:1")) {
         cache_tests::skip("a_builder_pulls", &format!("{error:#}"));
         return Ok(());
@@ -116,16 +116,16 @@ fn builder(suite: &str) -> Result<()> {
 
 /// A server that mirrors a registry by two names, one of them Docker's own. No other registry
 /// is within reach.
-struct Mirrored {
-    server: TestServer,
+pub(super) struct Mirrored {
+    pub(super) server: TestServer,
     /// Docker has mirrors for its own registry only, so its name is asked of Docker.
     name: String,
-    _origin: TestServer,
+    pub(super) origin: TestServer,
     _files: TempDir,
 }
 
 impl Mirrored {
-    fn start(root: &Root) -> Result<Self> {
+    pub(super) fn start(root: &Root) -> Result<Self> {
         let origin = TestServer::start(&["--open"]);
         push_base("debian", &format!("{}/base/debian:1", origin.address()))?;
         let name = in_docker(root, "docker info --format 'INDEX {{.IndexServerAddress}}'")?;
@@ -149,7 +149,7 @@ impl Mirrored {
         Ok(Self {
             server,
             name,
-            _origin: origin,
+            origin,
             _files: files,
         })
     }

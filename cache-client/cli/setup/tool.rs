@@ -102,14 +102,15 @@ impl Tool {
         matches!(self, Self::Apt | Self::Docker | Self::Buildkit)
     }
 
-    /// The variable that names whom it trusts, for one shell.
-    pub(crate) const fn trusts_by(self) -> Option<&'static str> {
+    /// Variables that name whom it trusts, for one shell. Not node's own, which a `cafile` in
+    /// any of npm's files would win over.
+    pub(crate) const fn trusts_by(self) -> &'static [&'static str] {
         match self {
-            Self::Pip => Some("PIP_CERT"),
-            Self::Uv => Some("SSL_CERT_FILE"),
-            // Beside those that node knows.
-            Self::Npm | Self::Pnpm | Self::Yarn => Some("NODE_EXTRA_CA_CERTS"),
-            Self::Apt | Self::Cargo | Self::Docker | Self::Buildkit => None,
+            Self::Pip => &["PIP_CERT"],
+            Self::Uv => &["SSL_CERT_FILE"],
+            Self::Npm | Self::Pnpm => &["npm_config_cafile"],
+            Self::Yarn => &["npm_config_cafile", "YARN_HTTPS_CA_FILE_PATH"],
+            Self::Apt | Self::Cargo | Self::Docker | Self::Buildkit => &[],
         }
     }
 

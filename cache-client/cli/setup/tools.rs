@@ -178,8 +178,10 @@ pub(crate) fn environment(
             // They have no variables for it.
             Tool::Apt | Tool::Cargo | Tool::Docker | Tool::Buildkit => {}
         }
-        let authority = authority.filter(|_| !plain).zip(tool.trusts_by());
-        all.extend(authority.map(|(file, name)| (name, file.display().to_string())));
+        if let Some(file) = authority.filter(|_| !plain) {
+            let named = |name: &&'static str| (*name, file.display().to_string());
+            all.extend(tool.trusts_by().iter().map(named));
+        }
     }
     let mut seen = Vec::new();
     all.retain(|(name, _)| {

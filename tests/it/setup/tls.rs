@@ -9,7 +9,7 @@ use cache_tests::{
     skip,
     tool::has,
 };
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 
 use super::{
     docker::Mirrored,
@@ -25,6 +25,10 @@ const NAME: &str = "cache.example";
 fn certify(folder: &Path) -> Result<()> {
     let (authority, server) = (KeyPair::generate()?, KeyPair::generate()?);
     let mut params = CertificateParams::default();
+    // With the same name as the server's, that one would be taken for its own authority.
+    params
+        .distinguished_name
+        .push(DnType::CommonName, "an authority of tests");
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     // Python 3.13 and later want it (ssl.VERIFY_X509_STRICT).
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
@@ -61,7 +65,7 @@ fn tools_trust_the_servers_authority_until_unsetup() -> Result<()> {
     let mut workshop = Workshop::open()?;
     encrypt(&mut workshop.server, folder.path());
     workshop.authority = Some(folder.path().join("ca.pem"));
-    for name in ["nothing but folders", "comments", "other mirrors"] {
+    for name in ["nothing but folders", "comments", "CRLF"] {
         let variant = variants().iter().find(|it| it.name == name);
         let machine = Machine::of(variant.context("the variant")?)?;
         workshop.round(&machine).context(name)?;
@@ -77,7 +81,9 @@ fn one_shell(workshop: &Workshop, machine: &Machine) -> Result<()> {
         eval "$("$@" env)"
         pip download --quiet --no-deps --no-cache-dir --dest one-shell six
         echo six >in.txt; uv pip compile --no-cache --quiet in.txt
-        npm view --cache one-shell is-odd version"#;
+        npm view --cache one-shell is-odd version
+        pnpm view is-odd version
+        yarn info is-odd version --json --non-interactive"#;
     let mut command = workshop.command(machine, Path::new("sh"));
     command
         .args(["-c", script, "sh"])
@@ -85,7 +91,7 @@ fn one_shell(workshop: &Workshop, machine: &Machine) -> Result<()> {
     let output = command.args(workshop.connection()).output()?;
     ensure!(output.status.success(), "{output:?}");
     let after = workshop.server.metric("cachalot_requests_total", &[]);
-    ensure!(after >= before + 3.0, "they asked somebody else");
+    ensure!(after >= before + 5.0, "they asked somebody else");
     Ok(())
 }
 

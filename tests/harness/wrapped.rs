@@ -68,6 +68,7 @@ pub struct Checkout {
     name: String,
     folder: TempDir,
     is_cut_off: bool,
+    builder: Option<String>,
     /// Its `project.toml`.
     pub recipe: Recipe,
 }
@@ -91,6 +92,7 @@ impl Checkout {
             name: name.to_owned(),
             folder,
             is_cut_off: false,
+            builder: None,
             recipe: toml::from_str(&recipe)?,
         })
     }
@@ -99,6 +101,13 @@ impl Checkout {
     #[must_use]
     pub const fn cut_off(mut self) -> Self {
         self.is_cut_off = true;
+        self
+    }
+
+    /// It is built by a builder in a container, whose image is `buildkit`.
+    #[must_use]
+    pub fn apart(mut self, buildkit: &str) -> Self {
+        self.builder = Some(buildkit.to_owned());
         self
     }
 
@@ -141,6 +150,9 @@ impl Checkout {
         };
         let out = tempfile::tempdir()?;
         let mut script = String::from("cd /project; status=0\n");
+        if let Some(image) = &self.builder {
+            writeln!(script, "{}", create_builder("apart", image))?;
+        }
         for (number, (wrapper, command)) in commands.iter().enumerate() {
             writeln!(
                 script,
@@ -184,6 +196,9 @@ impl Checkout {
 
     fn image(&self, image: &ImageRecipe, registry: &str) -> Result<(String, String)> {
         let mut command = "docker buildx build --progress rawjson --network host".to_owned();
+        if self.builder.is_some() {
+            command += " --builder apart --allow network.host";
+        }
         for argument in self.arguments()? {
             write!(command, " --build-arg '{argument}'")?;
         }
@@ -227,6 +242,17 @@ impl Checkout {
             format!("docker compose --progress plain -f {file} build --push"),
         ))
     }
+}
+
+/// The command that makes a builder in a container, beside a Docker of
+/// [`Run::with_docker`].
+#[must_use]
+pub fn create_builder(name: &str, image: &str) -> String {
+    format!(
+        "docker buildx create --name {name} --driver docker-container --bootstrap \
+         --driver-opt network=host,image={image} \
+         --driver-opt cgroup-parent=/$CACHALOT_CGROUP/builder >/dev/null"
+    )
 }
 
 /// The client's binary: the one that `CACHALOT_CLIENT` names, or the one beside the tests.

@@ -1,12 +1,15 @@
 //! Builds that `cachalot build` wraps: what it reports is what `BuildKit` itself said, and
 //! a cache that is away costs no build.
 
+mod bake;
+
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
 use cache_tests::{
     Packages, Root, Steps, TestServer,
     root::push_base,
+    skip,
     wrapped::{self, Checkout, Report, Wrapped},
 };
 
@@ -84,8 +87,17 @@ fn uv_project_is_reported_by_newer_docker() {
     tell("sid", "uv-project", &UV_PROJECT);
 }
 
-/// Three builds, each with an empty builder that reaches nothing but the server: cold, warm
-/// from the fallback branch, and with a change.
+/// `BuildKit` in a container, as people have it whose Docker exports no caches.
+#[test]
+fn a_builder_in_a_container_is_reported_step_by_step() {
+    tell_apart("trixie");
+}
+
+#[test]
+fn a_builder_in_a_container_is_reported_by_newer_docker() {
+    tell_apart("sid");
+}
+
 fn tell(suite: &str, project: &str, needs: &Needs) {
     let Some(root) = Root::for_test(suite, project) else {
         return;
@@ -93,33 +105,25 @@ fn tell(suite: &str, project: &str, needs: &Needs) {
     let _alone = ONE_AT_A_TIME.lock();
     let told = || -> Result<()> {
         let story = Story::begin(root, needs.bases)?;
-        let checkout = Checkout::of(project)?.cut_off();
-        let cold = story.build(&checkout, "--branch main")?;
-        for report in &cold.reports {
-            ensure!(report.executed > 0, "{report:#?}");
+        story.tell(&Checkout::of(project)?.cut_off(), needs)
+    };
+    told().unwrap();
+}
+
+fn tell_apart(suite: &str) {
+    let Some(root) = Root::for_test(suite, "a builder in a container") else {
+        return;
+    };
+    let _alone = ONE_AT_A_TIME.lock();
+    let told = || -> Result<()> {
+        let story = Story::begin(root, PYTHON_WEB.bases)?;
+        let buildkit = format!("{}/base/buildkit:1", story.server.address());
+        if let Err(error) = push_base("buildkit", &buildkit) {
+            skip("a builder in a container", &format!("{error:#}"));
+            return Ok(());
         }
-        for protocol in needs.packages {
-            story.served(protocol)?;
-        }
-        let packages = story.requests(needs.packages);
-        let warm = story.build(&checkout, "--branch feature/x")?;
-        for report in &warm.reports {
-            let ran: Vec<_> = runs(report).filter(|(_, cached)| !cached).collect();
-            ensure!(ran.is_empty(), "these ran again: {ran:?}");
-            ensure!(report.cached > 0, "{report:#?}");
-        }
-        let again = story.requests(needs.packages);
-        ensure!(again == packages, "{packages} requests, then {again}");
-        checkout.change()?;
-        let changed = story.build(&checkout, "--branch feature/x")?;
-        let reran = changed.reports.iter().flat_map(runs);
-        let reran = reran.filter(|(_, cached)| !cached).count();
-        let expected = checkout.recipe.change.reruns.len();
-        ensure!(
-            reran == expected,
-            "{reran} steps ran, {expected} in project.toml"
-        );
-        Ok(())
+        let checkout = Checkout::of("python-web")?.cut_off().apart(&buildkit);
+        story.tell(&checkout, &PYTHON_WEB)
     };
     told().unwrap();
 }
@@ -140,6 +144,35 @@ impl Story {
             push_base(base, &format!("{}/base/{base}:1", server.address()))?;
         }
         Ok(Self { root, server })
+    }
+
+    /// Three builds, each with an empty builder that reaches nothing but the server: cold,
+    /// warm from the fallback branch, and with a change.
+    fn tell(&self, checkout: &Checkout, needs: &Needs) -> Result<()> {
+        let cold = self.build(checkout, "--branch main")?;
+        for report in &cold.reports {
+            ensure!(report.executed > 0, "{report:#?}");
+        }
+        for protocol in needs.packages {
+            self.served(protocol)?;
+        }
+        let packages = self.requests(needs.packages);
+        let warm = self.build(checkout, "--branch feature/x")?;
+        for report in &warm.reports {
+            is_reused(report)?;
+        }
+        let again = self.requests(needs.packages);
+        ensure!(again == packages, "{packages} requests, then {again}");
+        checkout.change()?;
+        let changed = self.build(checkout, "--branch feature/x")?;
+        let reran = changed.reports.iter().flat_map(runs);
+        let reran = reran.filter(|(_, cached)| !cached).count();
+        let expected = checkout.recipe.change.reruns.len();
+        ensure!(
+            reran == expected,
+            "{reran} steps ran, {expected} in project.toml"
+        );
+        Ok(())
     }
 
     /// A build that succeeds, and whose report is what its own progress says.
@@ -173,6 +206,14 @@ impl Story {
         };
         protocols.iter().map(of).sum()
     }
+}
+
+/// Every RUN step came from a cache.
+fn is_reused(report: &Report) -> Result<()> {
+    let ran: Vec<_> = runs(report).filter(|(_, cached)| !cached).collect();
+    ensure!(ran.is_empty(), "these ran again: {ran:?}");
+    ensure!(report.cached > 0, "{report:#?}");
+    Ok(())
 }
 
 /// The RUN steps, and whether each came from a cache.

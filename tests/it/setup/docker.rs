@@ -5,6 +5,7 @@ use anyhow::{Context, Result, ensure};
 use cache_tests::{
     Root, TestServer, program,
     root::{Run, push_base},
+    wrapped::create_builder,
 };
 use tempfile::TempDir;
 
@@ -81,13 +82,10 @@ fn builder(suite: &str) -> Result<()> {
         cache_tests::skip("a_builder_pulls", &format!("{error:#}"));
         return Ok(());
     }
+    let create = create_builder("cachalot", &format!("{at}/tools/buildkit:1"));
     let script = format!(
         r#"{DIGEST}{FAILS}
-        builder() {{
-            docker buildx create --name cachalot --driver docker-container --bootstrap \
-                --driver-opt network=host,image={at}/tools/buildkit:1 \
-                --driver-opt cgroup-parent=/$CACHALOT_CGROUP/builder
-        }}
+        builder() {{ {create}; }}
         doctor() {{ cachalot doctor --only buildkit --package buildkit=$1; }}
         before=$(digest)
         cachalot setup --only buildkit

@@ -8,6 +8,7 @@ use cache_tests::{
     root::{Run, push_base},
     skip,
     tool::has,
+    wrapped::create_builder,
 };
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 
@@ -111,6 +112,7 @@ fn apt_docker_and_builders_trust_the_servers_authority() -> Result<()> {
         skip(test, &format!("{error:#}"));
         return Ok(());
     }
+    let create = create_builder("cachalot", &format!("{origin}/tools/buildkit:1"));
     let script = format!(
         r#"{DIGEST}{FAILS}
         echo 127.0.0.1 {NAME} >>/etc/hosts
@@ -119,9 +121,7 @@ fn apt_docker_and_builders_trust_the_servers_authority() -> Result<()> {
         cachalot setup --only apt,docker,buildkit
         kill -HUP $(cat /run/docker.pid)
         until docker info | grep -q {NAME}; do sleep 0.1; done
-        docker buildx create --name cachalot --driver docker-container --bootstrap \
-            --driver-opt network=host,image={origin}/tools/buildkit:1 \
-            --driver-opt cgroup-parent=/$CACHALOT_CGROUP/builder
+        {create}
         doctor() {{
             cachalot doctor --only $1 --package docker=base/debian:1 \
                 --package buildkit=base/debian:1

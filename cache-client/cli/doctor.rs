@@ -3,11 +3,10 @@
 
 mod checks;
 mod counters;
-mod plain;
 mod probe;
 
 pub(crate) use self::{
     checks::{Check, Verdict, checks},
-    counters::{Counters, MetricsPage},
+    counters::Counters,
     probe::{Probe, Proof},
 };

@@ -13,7 +13,7 @@ mod tools;
 
 pub(crate) use self::{
     change::{Plan, undo},
-    edit::{Edit, Value},
+    edit::{Edit, Line, Trust, Value},
     journal::Journal,
     machine::Machine,
     report::{Done, FileReport, Report, Trouble},

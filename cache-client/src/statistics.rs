@@ -21,6 +21,8 @@ pub struct Summary {
     pub version: String,
     /// When it started.
     pub started: SystemTime,
+    /// What time the server says it is; `None` if it is a version that does not tell.
+    pub now: Option<SystemTime>,
     /// Requests, by what they were and what they came to.
     pub requests: Vec<RequestCount>,
     /// Bytes, by where they came from.
@@ -179,6 +181,7 @@ impl Summary {
         Self {
             version: wire.version,
             started: parse_time(wire.started),
+            now: wire.now.map(|now| parse_time(Some(now))),
             requests: wire.requests.into_iter().map(RequestCount::parse).collect(),
             bytes: wire.bytes.into_iter().map(ByteCount::parse).collect(),
             storage: Storage {

@@ -121,7 +121,8 @@ impl Run {
     }
 }
 
-/// Pushes a base image (`debian`, `python` or `node`) that is made from packages.
+/// Pushes a base image (`debian`, `python` or `node`) that is made from packages, or
+/// `buildkit`, which is made from its sources.
 ///
 /// # Errors
 /// If it cannot be made or pushed.

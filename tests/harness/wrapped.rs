@@ -67,6 +67,8 @@ pub struct Wrapped {
 pub struct Checkout {
     name: String,
     folder: TempDir,
+    is_cut_off: bool,
+    builder: Option<String>,
     /// Its `project.toml`.
     pub recipe: Recipe,
 }
@@ -89,8 +91,24 @@ impl Checkout {
         Ok(Self {
             name: name.to_owned(),
             folder,
+            is_cut_off: false,
+            builder: None,
             recipe: toml::from_str(&recipe)?,
         })
+    }
+
+    /// Its builds find packages nowhere but where the wrapper tells them to look.
+    #[must_use]
+    pub const fn cut_off(mut self) -> Self {
+        self.is_cut_off = true;
+        self
+    }
+
+    /// It is built by a builder in a container, whose image is `buildkit`.
+    #[must_use]
+    pub fn apart(mut self, buildkit: &str) -> Self {
+        self.builder = Some(buildkit.to_owned());
+        self
     }
 
     /// Where it is.
@@ -132,6 +150,9 @@ impl Checkout {
         };
         let out = tempfile::tempdir()?;
         let mut script = String::from("cd /project; status=0\n");
+        if let Some(image) = &self.builder {
+            writeln!(script, "{}", create_builder("apart", image))?;
+        }
         for (number, (wrapper, command)) in commands.iter().enumerate() {
             writeln!(
                 script,
@@ -141,11 +162,14 @@ impl Checkout {
             )?;
         }
         script += "echo $status >/out/status";
-        let run = Run::default()
+        let mut run = Run::default()
             .with_docker(state)
             .with_bind(self.path(), "/project")
             .with_bind(out.path(), "/out")
             .with_bind(cachalot(), "/usr/bin/cachalot");
+        if self.is_cut_off {
+            run = run.without_names();
+        }
         text(&root.run(&run, &["bash", "-c", &script])?)?;
         let mut wrapped = Wrapped {
             reports: Vec::new(),
@@ -172,7 +196,10 @@ impl Checkout {
 
     fn image(&self, image: &ImageRecipe, registry: &str) -> Result<(String, String)> {
         let mut command = "docker buildx build --progress rawjson --network host".to_owned();
-        for argument in host_arguments()? {
+        if self.builder.is_some() {
+            command += " --builder apart --allow network.host";
+        }
+        for argument in self.arguments()? {
             write!(command, " --build-arg '{argument}'")?;
         }
         for (name, value) in &image.args {
@@ -188,6 +215,15 @@ impl Checkout {
         Ok((format!("--name {name}"), command))
     }
 
+    /// This machine's proxies and package indexes, as `NAME=VALUE`.
+    fn arguments(&self) -> Result<Vec<String>> {
+        if self.is_cut_off {
+            return Ok(Vec::new());
+        }
+        let said = Command::new(tests_folder().join("clients/host-build-args")).output()?;
+        Ok(text(&said)?.lines().map(str::to_owned).collect())
+    }
+
     /// Without the project's own caches: they would win.
     fn compose(&self, file: &str, registry: &str) -> Result<(String, String)> {
         let path = self.path().join(file);
@@ -197,7 +233,7 @@ impl Checkout {
         fs::write(&path, lines.join("\n"))?;
         // The wrapper wants the build's own program first, so no variables before it.
         let mut variables = format!("REGISTRY={registry}\n");
-        for argument in host_arguments()? {
+        for argument in self.arguments()? {
             writeln!(variables, "{argument}")?;
         }
         fs::write(self.path().join(".env"), variables)?;
@@ -208,10 +244,15 @@ impl Checkout {
     }
 }
 
-/// This machine's proxies and package indexes, as `NAME=VALUE`.
-fn host_arguments() -> Result<Vec<String>> {
-    let said = Command::new(tests_folder().join("clients/host-build-args")).output()?;
-    Ok(text(&said)?.lines().map(str::to_owned).collect())
+/// The command that makes a builder in a container, beside a Docker of
+/// [`Run::with_docker`].
+#[must_use]
+pub fn create_builder(name: &str, image: &str) -> String {
+    format!(
+        "docker buildx create --name {name} --driver docker-container --bootstrap \
+         --driver-opt network=host,image={image} \
+         --driver-opt cgroup-parent=/$CACHALOT_CGROUP/builder >/dev/null"
+    )
 }
 
 /// The client's binary: the one that `CACHALOT_CLIENT` names, or the one beside the tests.

@@ -1,7 +1,9 @@
 //! `cachalot setup` and `unsetup`: what was on a machine before is there after, to the byte,
 //! whatever it was and whatever came in between.
 
+mod docker;
 mod machine;
+mod tls;
 mod tools;
 mod variants;
 

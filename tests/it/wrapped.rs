@@ -1,79 +1,129 @@
 //! Builds that `cachalot build` wraps: what it reports is what `BuildKit` itself said, and
 //! a cache that is away costs no build.
 
+mod bake;
+
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
 use cache_tests::{
-    Root, Steps, TestServer,
+    Packages, Root, Steps, TestServer,
     root::push_base,
+    skip,
     wrapped::{self, Checkout, Report, Wrapped},
 };
 
 use crate::builds::ONE_AT_A_TIME;
 
+/// What a project is built on, and by what protocols it downloads packages.
+struct Needs {
+    bases: &'static [&'static str],
+    packages: &'static [&'static str],
+}
+
+const EMBEDDED_DEV: Needs = Needs {
+    bases: &["debian", "python"],
+    packages: &["apt", "pypi"],
+};
+const RUNTIME_AND_APP: Needs = EMBEDDED_DEV;
+const COMPOSE: Needs = Needs {
+    bases: &["debian", "python", "node"],
+    packages: &["apt", "pypi", "npm"],
+};
+const PYTHON_WEB: Needs = Needs {
+    bases: &["debian", "python"],
+    packages: &["pypi"],
+};
+const UV_PROJECT: Needs = PYTHON_WEB;
+
 #[test]
 fn embedded_dev_is_reported_step_by_step() {
-    tell("trixie", "embedded-dev", &["debian", "python"]);
+    tell("trixie", "embedded-dev", &EMBEDDED_DEV);
 }
 
 #[test]
 fn runtime_and_app_are_reported_step_by_step() {
-    tell("trixie", "runtime-and-app", &["debian", "python"]);
+    tell("trixie", "runtime-and-app", &RUNTIME_AND_APP);
 }
 
 #[test]
 fn compose_services_are_reported_step_by_step() {
-    tell("trixie", "compose", &["debian", "python", "node"]);
+    tell("trixie", "compose", &COMPOSE);
 }
 
 #[test]
 fn python_web_is_reported_step_by_step() {
-    tell("trixie", "python-web", &["debian", "python"]);
+    tell("trixie", "python-web", &PYTHON_WEB);
 }
 
 #[test]
 fn uv_project_is_reported_step_by_step() {
-    tell("trixie", "uv-project", &["debian", "python"]);
+    tell("trixie", "uv-project", &UV_PROJECT);
 }
 
 /// The newer generation: buildx's JSON is not indented, and compose builds by bake.
 #[test]
-fn newer_docker_is_reported_step_by_step() {
-    tell("sid", "compose", &["debian", "python", "node"]);
-    tell("sid", "python-web", &["debian", "python"]);
+fn embedded_dev_is_reported_by_newer_docker() {
+    tell("sid", "embedded-dev", &EMBEDDED_DEV);
 }
 
-/// Three builds, each with an empty builder: cold, warm from the fallback branch, and with
-/// a change.
-fn tell(suite: &str, project: &str, bases: &[&str]) {
+#[test]
+fn runtime_and_app_are_reported_by_newer_docker() {
+    tell("sid", "runtime-and-app", &RUNTIME_AND_APP);
+}
+
+#[test]
+fn compose_services_are_reported_by_newer_docker() {
+    tell("sid", "compose", &COMPOSE);
+}
+
+#[test]
+fn python_web_is_reported_by_newer_docker() {
+    tell("sid", "python-web", &PYTHON_WEB);
+}
+
+#[test]
+fn uv_project_is_reported_by_newer_docker() {
+    tell("sid", "uv-project", &UV_PROJECT);
+}
+
+/// `BuildKit` in a container, as people have it whose Docker exports no caches.
+#[test]
+fn a_builder_in_a_container_is_reported_step_by_step() {
+    tell_apart("trixie");
+}
+
+#[test]
+fn a_builder_in_a_container_is_reported_by_newer_docker() {
+    tell_apart("sid");
+}
+
+fn tell(suite: &str, project: &str, needs: &Needs) {
     let Some(root) = Root::for_test(suite, project) else {
         return;
     };
     let _alone = ONE_AT_A_TIME.lock();
     let told = || -> Result<()> {
-        let story = Story::begin(root, bases)?;
-        let checkout = Checkout::of(project)?;
-        let cold = story.build(&checkout, "--branch main")?;
-        for report in &cold.reports {
-            ensure!(report.executed > 0, "{report:#?}");
+        let story = Story::begin(root, needs.bases)?;
+        story.tell(&Checkout::of(project)?.cut_off(), needs)
+    };
+    told().unwrap();
+}
+
+fn tell_apart(suite: &str) {
+    let Some(root) = Root::for_test(suite, "a builder in a container") else {
+        return;
+    };
+    let _alone = ONE_AT_A_TIME.lock();
+    let told = || -> Result<()> {
+        let story = Story::begin(root, PYTHON_WEB.bases)?;
+        let buildkit = format!("{}/base/buildkit:1", story.server.address());
+        if let Err(error) = push_base("buildkit", &buildkit) {
+            skip("a builder in a container", &format!("{error:#}"));
+            return Ok(());
         }
-        let warm = story.build(&checkout, "--branch feature/x")?;
-        for report in &warm.reports {
-            let ran: Vec<_> = runs(report).filter(|(_, cached)| !cached).collect();
-            ensure!(ran.is_empty(), "these ran again: {ran:?}");
-            ensure!(report.cached > 0, "{report:#?}");
-        }
-        checkout.change()?;
-        let changed = story.build(&checkout, "--branch feature/x")?;
-        let reran = changed.reports.iter().flat_map(runs);
-        let reran = reran.filter(|(_, cached)| !cached).count();
-        let expected = checkout.recipe.change.reruns.len();
-        ensure!(
-            reran == expected,
-            "{reran} steps ran, {expected} in project.toml"
-        );
-        Ok(())
+        let checkout = Checkout::of("python-web")?.cut_off().apart(&buildkit);
+        story.tell(&checkout, &PYTHON_WEB)
     };
     told().unwrap();
 }
@@ -85,19 +135,50 @@ struct Story {
 
 impl Story {
     fn begin(root: Root, bases: &[&str]) -> Result<Self> {
-        let server = TestServer::start(&["--quota", "8GiB", "--log-level", "warn"]);
+        let mut server = TestServer::fresh(&["--quota", "8GiB", "--log-level", "warn"]);
+        // What the wrapper calls it in builds.
+        let public = format!("http://{}:{}/", Packages::NAME, server.port());
+        server.set("server.public_url", &public);
+        server.restart();
         for base in bases {
             push_base(base, &format!("{}/base/{base}:1", server.address()))?;
         }
         Ok(Self { root, server })
     }
 
+    /// Three builds, each with an empty builder that reaches nothing but the server: cold,
+    /// warm from the fallback branch, and with a change.
+    fn tell(&self, checkout: &Checkout, needs: &Needs) -> Result<()> {
+        let cold = self.build(checkout, "--branch main")?;
+        for report in &cold.reports {
+            ensure!(report.executed > 0, "{report:#?}");
+        }
+        for protocol in needs.packages {
+            self.served(protocol)?;
+        }
+        let packages = self.requests(needs.packages);
+        let warm = self.build(checkout, "--branch feature/x")?;
+        for report in &warm.reports {
+            is_reused(report)?;
+        }
+        let again = self.requests(needs.packages);
+        ensure!(again == packages, "{packages} requests, then {again}");
+        checkout.change()?;
+        let changed = self.build(checkout, "--branch feature/x")?;
+        let reran = changed.reports.iter().flat_map(runs);
+        let reran = reran.filter(|(_, cached)| !cached).count();
+        let expected = checkout.recipe.change.reruns.len();
+        ensure!(
+            reran == expected,
+            "{reran} steps ran, {expected} in project.toml"
+        );
+        Ok(())
+    }
+
     /// A build that succeeds, and whose report is what its own progress says.
     fn build(&self, checkout: &Checkout, options: &str) -> Result<Wrapped> {
         let empty = tempfile::tempdir()?;
-        // Packages come from where this machine has them: that is another test.
-        let options = format!("--no-packages {options}");
-        let built = checkout.build(&self.root, empty.path(), &self.server.address(), &options)?;
+        let built = checkout.build(&self.root, empty.path(), &self.server.address(), options)?;
         let said = || built.printed.join("\n---\n");
         ensure!(built.status == 0, "{}", said());
         ensure!(built.reports.len() == built.printed.len(), "{}", said());
@@ -106,6 +187,33 @@ impl Story {
         }
         Ok(built)
     }
+
+    /// Packages were served by this protocol, and nothing failed.
+    fn served(&self, protocol: &str) -> Result<()> {
+        let of = |labels: &[&str]| self.server.metric("cachalot_requests_total", labels);
+        let protocol = format!("protocol=\"{protocol}\"");
+        let files = of(&[&protocol, "class=\"immutable\"", "op=\"get\""]);
+        let errors = of(&[&protocol, "outcome=\"error\""]);
+        ensure!(files > 0.0, "no file was served: {protocol}");
+        ensure!(errors == 0.0, "{errors} errors: {protocol}");
+        Ok(())
+    }
+
+    fn requests(&self, protocols: &[&str]) -> f64 {
+        let of = |protocol: &&str| {
+            let protocol = format!("protocol=\"{protocol}\"");
+            self.server.metric("cachalot_requests_total", &[&protocol])
+        };
+        protocols.iter().map(of).sum()
+    }
+}
+
+/// Every RUN step came from a cache.
+fn is_reused(report: &Report) -> Result<()> {
+    let ran: Vec<_> = runs(report).filter(|(_, cached)| !cached).collect();
+    ensure!(ran.is_empty(), "these ran again: {ran:?}");
+    ensure!(report.cached > 0, "{report:#?}");
+    Ok(())
 }
 
 /// The RUN steps, and whether each came from a cache.
@@ -144,8 +252,9 @@ fn sizes_and_savings_are_reported() {
     let told = || -> Result<()> {
         let story = Story::begin(root, &["debian", "python"])?;
         let checkout = Checkout::of("python-web")?;
-        story.build(&checkout, "--branch main")?;
-        let again = story.build(&checkout, "--branch main")?;
+        // Packages come from where this machine has them.
+        story.build(&checkout, "--no-packages --branch main")?;
+        let again = story.build(&checkout, "--no-packages --branch main")?;
         let report = again.reports.first().context("a report")?;
         let size = report.images.first().context("an image")?.size;
         ensure!(

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::setup::Scopes;
 use crate::{
     Connection, Exit, Output,
-    doctor::{Check, Counters, MetricsPage, Probe, Proof, Verdict, checks},
+    doctor::{Check, Counters, Probe, Proof, Verdict, checks},
     setup::{Cache, Machine, Tool},
 };
 
@@ -58,7 +58,7 @@ impl Doctor {
         let machine = self.scope.machine()?;
         let tools = self.tools(&machine, output)?;
         let cache = Cache::of(&connection.server)?;
-        let counters = MetricsPage::new(&connection.admin, connection.token()?);
+        let counters = Counters::of(connection)?;
         let checks = checks(connection, &cache, &machine, &counters).await;
         let mut proofs = Vec::new();
         for tool in tools {
@@ -91,7 +91,7 @@ impl Doctor {
         Ok(entries.flat_map(|entry| entry.tools.clone()).collect())
     }
 
-    async fn prove(&self, tool: Tool, machine: &Machine, counters: &impl Counters) -> Proof {
+    async fn prove(&self, tool: Tool, machine: &Machine, counters: &Counters) -> Proof {
         let named = self.packages.iter().find(|it| it.tool == tool);
         match Probe::new(tool, named.map(|it| it.name.as_str()), machine) {
             Ok(probe) => probe.prove(counters).await,

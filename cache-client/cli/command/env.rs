@@ -1,5 +1,7 @@
 //! `env`.
 
+use std::path;
+
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use serde_json::{Map, Value};
@@ -46,10 +48,11 @@ impl Env {
         };
         let silent: Vec<&str> = tools
             .iter()
-            .filter(|tool| environment(&[**tool], &cache).is_empty())
+            .filter(|tool| environment(&[**tool], &cache, None).is_empty())
             .map(|tool| tool.name())
             .collect();
-        let all = environment(&tools, &cache);
+        let authority = connection.ca.as_deref().map(path::absolute).transpose()?;
+        let all = environment(&tools, &cache, authority.as_deref());
         let variables = document(&all, self.unset);
         let lines = lines(&all, &machine, self.shell, self.unset);
         if !silent.is_empty() && !self.unset {

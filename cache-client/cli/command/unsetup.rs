@@ -1,12 +1,14 @@
 //! `unsetup`.
 
+use std::collections::BTreeSet;
+
 use anyhow::Result;
 use clap::Args;
 
 use super::setup::Scopes;
 use crate::{
     Exit, Output,
-    setup::{Report, Tool, undo},
+    setup::{Done, Report, Tool, undo},
 };
 
 /// Take back what `setup` did.
@@ -44,8 +46,30 @@ impl Unsetup {
             report.files.extend(files);
             report.failed.extend(failed);
         }
+        report.notes.extend(remarks(&report));
         let failed = !report.failed.is_empty();
         output.print(&report, Report::human)?;
         Ok(if failed { Exit::Failed } else { Exit::Done })
     }
+}
+
+/// What goes on with the settings that it has, although its file is what it was.
+fn remarks(report: &Report) -> Vec<String> {
+    let is_undone = |done| matches!(done, Done::Restored | Done::Removed | Done::TakenOut);
+    let undone = report.files.iter().filter(|file| is_undone(file.done));
+    let tools: BTreeSet<Tool> = undone.flat_map(|file| file.tools.clone()).collect();
+    let remark = |tool| match tool {
+        // A reload only takes what its file has, and the key may be gone.
+        Tool::Docker => Some("docker: its daemon asks the cache until it is restarted"),
+        Tool::Buildkit => Some(
+            "buildkit: builders that are there ask the cache until they are made anew: \
+             docker buildx rm cachalot",
+        ),
+        _ => None,
+    };
+    tools
+        .into_iter()
+        .filter_map(remark)
+        .map(str::to_owned)
+        .collect()
 }

@@ -1,18 +1,22 @@
 //! What else may be in the way: the server, the clock, the token, the environment.
 
-use std::{fs, path::Path, time::SystemTime};
+use std::{
+    fs,
+    path::Path,
+    time::{Duration, SystemTime},
+};
 
-use anyhow::Result;
+use cache_client::{Error, Summary};
 use serde::Serialize;
 
-use super::{Counters, plain};
+use super::Counters;
 use crate::{
     Connection,
     setup::{Cache, Machine},
 };
 
 /// Farther apart, signatures and tokens are refused.
-const CLOCKS: u64 = 60;
+const CLOCKS: Duration = Duration::from_secs(60);
 
 /// What was looked at, and how it is.
 #[derive(Debug, Serialize)]
@@ -38,10 +42,13 @@ pub(crate) async fn checks(
     connection: &Connection,
     cache: &Cache,
     machine: &Machine,
-    counters: &impl Counters,
+    counters: &Counters,
 ) -> Vec<Check> {
-    let mut all = server(connection, cache).await;
-    all.push(version(counters).await);
+    let mut all = match counters.summary().await {
+        Ok(summary) => known(connection, cache, &summary),
+        Err(Error::Refused(said)) => vec![answers(cache), refused(connection, &said)],
+        Err(error) => vec![check("server", Wrong, format!("{}: {error}", cache.base()))],
+    };
     all.push(proxies(cache, machine));
     all.extend(locks(cache, Path::new(".")));
     all
@@ -55,75 +62,59 @@ fn check(name: &'static str, verdict: Verdict, said: impl Into<String>) -> Check
     }
 }
 
-async fn server(connection: &Connection, cache: &Cache) -> Vec<Check> {
-    if !cache.is_plain() {
-        return vec![match connection.open().await {
-            Ok(_) => check("server", Fine, format!("{} answers, by TLS", cache.base())),
-            Err(error) => check("server", Wrong, format!("{error:#}")),
-        }];
-    }
-    let token = match connection.token() {
-        Ok(token) => token,
-        Err(error) => return vec![check("token", Wrong, format!("{error:#}"))],
+/// Of a server that told its figures.
+fn known(connection: &Connection, cache: &Cache, summary: &Summary) -> Vec<Check> {
+    let token = if has_token(connection) {
+        "the server accepts it"
+    } else {
+        "none, and none is asked for"
     };
-    // The registry's first page is what everyone may ask for, and says who we are.
-    let answer = match plain::get(cache.base(), "/v2/", token.as_deref()).await {
-        Ok(answer) => answer,
-        Err(error) => return vec![check("server", Wrong, format!("{error:#}"))],
-    };
-    let said = format!("{} answers, without TLS", cache.base());
-    let mut all = vec![check("server", Fine, said)];
-    if let Some(apart) = answer
-        .header("date")
-        .and_then(|date| seconds_apart(date).ok())
-    {
-        let verdict = if apart > CLOCKS { Odd } else { Fine };
-        all.push(check(
-            "clock",
-            verdict,
-            format!("{apart} s from the server's"),
-        ));
-    }
-    all.push(match (token.is_some(), answer.status) {
-        (true, 401 | 403) => check("token", Wrong, "the server does not accept it"),
-        (true, _) => check("token", Fine, "the server accepts it"),
-        (false, 401) => check(
-            "token",
-            Odd,
-            "none, and the server gives more rights to those who have one",
-        ),
-        (false, _) => check("token", Fine, "none, and none is asked for"),
-    });
+    let mut all = vec![answers(cache), check("token", Fine, token)];
+    all.extend(summary.now.map(clock));
+    all.push(version(&summary.version));
     all
 }
 
-fn seconds_apart(date: &str) -> Result<u64> {
-    let theirs = httpdate::parse_http_date(date)?;
+fn answers(cache: &Cache) -> Check {
+    let by = if cache.is_plain() {
+        "without TLS"
+    } else {
+        "by TLS"
+    };
+    check("server", Fine, format!("{} answers, {by}", cache.base()))
+}
+
+/// Counters are for those who may read everything, and without them nothing is proven.
+fn refused(connection: &Connection, said: &str) -> Check {
+    let whose = if has_token(connection) {
+        "it does not reach as far as the server's counters"
+    } else {
+        "none, and the server tells its counters only to those who may read everything"
+    };
+    check("token", Wrong, format!("{whose}: {said}"))
+}
+
+fn has_token(connection: &Connection) -> bool {
+    connection.token().is_ok_and(|token| token.is_some())
+}
+
+fn clock(theirs: SystemTime) -> Check {
     let ours = SystemTime::now();
     let apart = ours
         .duration_since(theirs)
-        .or_else(|_| theirs.duration_since(ours));
-    Ok(apart?.as_secs())
+        .unwrap_or_else(|behind| behind.duration());
+    let verdict = if apart > CLOCKS { Odd } else { Fine };
+    let said = format!("{} s from the server's", apart.as_secs());
+    check("clock", verdict, said)
 }
 
-async fn version(counters: &impl Counters) -> Check {
+fn version(theirs: &str) -> Check {
     let ours = env!("CARGO_PKG_VERSION");
-    match counters.version().await {
-        Ok(Some(theirs)) if theirs == ours => check("version", Fine, theirs),
-        Ok(theirs) => {
-            let theirs = theirs.unwrap_or_else(|| "unknown".to_owned());
-            check(
-                "version",
-                Odd,
-                format!("the server's is {theirs}, this is {ours}"),
-            )
-        }
-        Err(error) => check(
-            "counters",
-            Wrong,
-            format!("{error:#}; --admin says where they are"),
-        ),
+    if theirs == ours {
+        return check("version", Fine, theirs);
     }
+    let said = format!("the server's is {theirs}, this is {ours}");
+    check("version", Odd, said)
 }
 
 /// Tools send even what is meant for the cache to a proxy that the environment names.
@@ -192,6 +183,14 @@ mod tests {
         assert!(excepts("cache.example:3142", "cache.example"));
         assert!(excepts("*", "cache.example"));
         assert!(!excepts("ache.example,", "cache.example"));
+    }
+
+    #[test]
+    fn a_clock_that_is_far_off_is_odd_whichever_way() {
+        let now = SystemTime::now();
+        assert_eq!(clock(now).verdict, Fine);
+        assert_eq!(clock(now + 2 * CLOCKS).verdict, Odd);
+        assert_eq!(clock(now - 2 * CLOCKS).verdict, Odd);
     }
 
     #[test]

@@ -190,7 +190,9 @@ fn before(now: Option<&Seen>, known: Option<&Entry>, edit: &Edit) -> Result<Opti
         if known.after.contains(&file::digest(&seen.bytes)) {
             return known.before.as_ref().map(Before::seen).transpose();
         }
-        return without(seen, &known.undo).map(Some);
+        let rest = without(seen, &known.undo)?;
+        let was_made = known.before.is_none() && is_empty(&rest.bytes);
+        return Ok((!was_made).then_some(rest));
     }
     if matches!(edit, Edit::Whole { .. } | Edit::Mirror { .. }) {
         return Ok(Some(seen.clone()));
@@ -314,9 +316,13 @@ fn undone(entry: &Entry, now: Option<&Seen>, before: Option<Seen>) -> Result<(Do
     if then.bytes == seen.bytes {
         return Ok((Done::Gone, Some(then)));
     }
-    let is_empty = then.bytes.trim_ascii().is_empty() || then.bytes.trim_ascii() == b"{}";
-    if before.is_none() && is_empty {
+    if before.is_none() && is_empty(&then.bytes) {
         return Ok((Done::Removed, None));
     }
     Ok((Done::TakenOut, Some(then)))
+}
+
+/// Whether nothing is left but what stands around the lines of a file.
+fn is_empty(bytes: &[u8]) -> bool {
+    matches!(bytes.trim_ascii(), b"" | b"{}")
 }

@@ -16,24 +16,36 @@ pub(crate) use self::toml::{Setting, Value};
 pub(crate) enum Edit {
     /// The file is ours.
     Whole { text: String, executable: bool },
-    /// pip's: the index of all commands.
-    Pip {
-        index: String,
-        trusted: Option<String>,
-    },
-    /// One line of a file of lines that begin with a key, before all sections.
-    Line { key: &'static str, line: String },
-    /// Yarn's: a server, and a host that may be spoken to in the clear.
-    Yarn {
-        server: String,
-        plain: Option<String>,
-    },
+    /// pip's: the index of all commands, and what it is trusted by.
+    Pip { index: String, trust: Trust },
+    /// Lines of a file of lines that begin with a key, before all sections.
+    Lines(Vec<Line>),
+    /// Yarn's: a server, and what it is trusted by.
+    Yarn { server: String, trust: Trust },
     /// uv's: the index that is asked for whatever no other has.
     Uv { index: String },
     /// Values of keys of tables.
     Toml(Vec<Setting>),
     /// Docker's: the first of the mirrors.
     Mirror { url: String },
+}
+
+/// A key, and its line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Line {
+    pub(crate) key: &'static str,
+    pub(crate) line: String,
+}
+
+/// Why a tool is to believe that a server is the one that it means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Trust {
+    /// It speaks TLS, and the tool knows who vouches for it.
+    Known,
+    /// It speaks TLS, and those who may vouch for it are in a file.
+    By(String),
+    /// It speaks in the clear: its host, which the tool is to put up with.
+    Plain(String),
 }
 
 /// How a change is taken out of a file. It stands in journals, so its form is for ever.
@@ -84,9 +96,9 @@ impl Edit {
                 });
             }
             Self::Mirror { url } => return mirrors::add(text, url),
-            Self::Pip { index, trusted } => ini::pip(text, index, trusted.as_deref())?,
-            Self::Line { key, line } => rc::set(text, key, line),
-            Self::Yarn { server, plain } => yaml::yarn(text, server, plain.as_deref())?,
+            Self::Pip { index, trust } => ini::pip(text, index, trust)?,
+            Self::Lines(lines) => rc::set(text, lines),
+            Self::Yarn { server, trust } => yaml::yarn(text, server, trust)?,
             Self::Uv { index } => toml::uv(text, index)?,
             Self::Toml(settings) => toml::set(text, settings)?,
         };

@@ -102,6 +102,27 @@ impl Tool {
         matches!(self, Self::Apt | Self::Docker | Self::Buildkit)
     }
 
+    /// Variables that name whom it trusts, for one shell. Not node's own, which a `cafile` in
+    /// any of npm's files would win over.
+    pub(crate) const fn trusts_by(self) -> &'static [&'static str] {
+        match self {
+            Self::Pip => &["PIP_CERT"],
+            Self::Uv => &["SSL_CERT_FILE"],
+            Self::Npm | Self::Pnpm => &["npm_config_cafile"],
+            Self::Yarn => &["npm_config_cafile", "YARN_HTTPS_CA_FILE_PATH"],
+            Self::Apt | Self::Cargo | Self::Docker | Self::Buildkit => &[],
+        }
+    }
+
+    /// The variable that wins over the file of authorities that its settings name.
+    pub(crate) const fn mistrusts_by(self) -> Option<&'static str> {
+        match self {
+            Self::Pip => Some("PIP_CERT"),
+            Self::Cargo => Some("CARGO_HTTP_CAINFO"),
+            _ => None,
+        }
+    }
+
     /// Variables that win over what is in its files.
     pub(crate) const fn overrides(self) -> &'static [&'static str] {
         match self {

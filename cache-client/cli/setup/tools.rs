@@ -1,18 +1,20 @@
 //! What each tool is to be told, and in which file.
 
 mod apt;
+mod authorities;
 mod cargo;
 mod docker;
 mod node;
 mod python;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use url::Url;
 
-use super::{Edit, Machine, Scope, Tool, edit::Setting};
+use super::{Edit, Machine, Scope, Tool, Trust, edit::Setting};
 
+use self::authorities::Authorities;
 pub(crate) use self::docker::registry_of_docker;
 
 /// The server, as tools are told of it.
@@ -97,6 +99,15 @@ impl Cache {
         format!("{}/{path}", self.base())
     }
 
+    /// Why a tool is to believe that it is the cache; `host` is as that tool writes it.
+    fn trust(&self, host: &str, authorities: Option<&Authorities>) -> Trust {
+        match authorities {
+            _ if self.is_plain() => Trust::Plain(host.to_owned()),
+            Some(authorities) => Trust::By(authorities.at()),
+            None => Trust::Known,
+        }
+    }
+
     fn is_loopback(&self) -> bool {
         self.host() == "localhost" || self.host().starts_with("127.") || self.host() == "[::1]"
     }
@@ -110,18 +121,23 @@ pub(crate) fn told(
     cache: &Cache,
     options: &Options,
 ) -> Result<Told> {
+    let authority = options.authority.as_deref().filter(|_| !cache.is_plain());
+    let authorities = authority.map(|file| Authorities::of(file, scope, machine));
+    let authorities = authorities.transpose()?;
+    let by = authorities.as_ref();
     let mut told = match tool {
-        Tool::Apt => apt::told(scope, machine, cache),
-        Tool::Pip => python::pip(scope, machine, cache),
-        Tool::Uv => python::uv(scope, machine, cache, options),
-        Tool::Npm => node::npm(scope, machine, cache),
-        Tool::Pnpm => node::pnpm(scope, machine, cache),
-        Tool::Yarn => node::yarn(scope, machine, cache),
-        Tool::Cargo => cargo::told(scope, machine, cache),
-        Tool::Docker => docker::daemon(scope, machine, cache),
-        Tool::Buildkit => docker::buildkit(scope, machine, cache, options),
-    }?;
-    for name in tool.overrides() {
+        Tool::Apt => apt::told(scope, machine, cache, by)?,
+        Tool::Pip => python::pip(scope, machine, cache, by)?,
+        Tool::Uv => python::uv(scope, machine, cache, options, by)?,
+        Tool::Npm => node::npm(scope, machine, cache, by),
+        Tool::Pnpm => node::pnpm(scope, machine, cache, by),
+        Tool::Yarn => node::yarn(scope, machine, cache, by)?,
+        Tool::Cargo => cargo::told(scope, machine, cache, by)?,
+        Tool::Docker => docker::daemon(scope, machine, cache, by),
+        Tool::Buildkit => docker::buildkit(scope, machine, cache, options, by)?,
+    };
+    let mistrusts = tool.mistrusts_by().filter(|_| by.is_some());
+    for name in tool.overrides().iter().chain(&mistrusts) {
         if let Some(value) = machine.variable(name) {
             let tool = tool.name();
             told.notes.push(format!(
@@ -129,33 +145,15 @@ pub(crate) fn told(
             ));
         }
     }
-    if cache.is_plain() || options.authority.is_none() {
-        return Ok(told);
-    }
-    if let Some(file) = trust_by(tool) {
-        told.notes.push(format!(
-            "{}: trusts the server's authority by {file}",
-            tool.name()
-        ));
-    }
     Ok(told)
 }
 
-/// How a tool is told of an authority that the system does not know.
-const fn trust_by(tool: Tool) -> Option<&'static str> {
-    match tool {
-        Tool::Pip => Some("PIP_CERT"),
-        Tool::Uv => Some("SSL_CERT_FILE"),
-        Tool::Npm | Tool::Pnpm | Tool::Yarn => Some("NODE_EXTRA_CA_CERTS"),
-        Tool::Cargo => Some("CARGO_HTTP_CAINFO"),
-        Tool::Apt => Some("Acquire::https::CAInfo"),
-        Tool::Docker => Some("the system's authorities, or /etc/docker/certs.d"),
-        Tool::Buildkit => None,
-    }
-}
-
 /// The variables that say the same to one shell.
-pub(crate) fn environment(tools: &[Tool], cache: &Cache) -> Vec<(&'static str, String)> {
+pub(crate) fn environment(
+    tools: &[Tool],
+    cache: &Cache,
+    authority: Option<&Path>,
+) -> Vec<(&'static str, String)> {
     let simple = cache.at("pypi/simple/");
     let npm = cache.at("npm/");
     let plain = cache.is_plain();
@@ -179,6 +177,10 @@ pub(crate) fn environment(tools: &[Tool], cache: &Cache) -> Vec<(&'static str, S
             }
             // They have no variables for it.
             Tool::Apt | Tool::Cargo | Tool::Docker | Tool::Buildkit => {}
+        }
+        if let Some(file) = authority.filter(|_| !plain) {
+            let named = |name: &&'static str| (*name, file.display().to_string());
+            all.extend(tool.trusts_by().iter().map(named));
         }
     }
     let mut seen = Vec::new();

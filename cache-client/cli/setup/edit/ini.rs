@@ -1,6 +1,6 @@
 //! pip's configuration: an INI file as Python's `configparser` reads it.
 
-use super::{Refused, block::Draft};
+use super::{Refused, Trust, block::Draft};
 
 /// An option, and the lines of it.
 #[derive(Debug)]
@@ -23,26 +23,29 @@ struct Read<'a> {
 
 /// Sets the index for all commands. A command's own section wins over `[global]`, so an
 /// index there is put aside too, and its trusted hosts get ours beside them.
-pub(super) fn pip<'a>(
-    text: &'a str,
-    index: &str,
-    trusted: Option<&str>,
-) -> Result<Draft<'a>, Refused> {
+pub(super) fn pip<'a>(text: &'a str, index: &str, trust: &Trust) -> Result<Draft<'a>, Refused> {
     let mut draft = Draft::of(text);
     let read = Read::of(&draft.lines())?;
-    for entry in read.entries.iter().filter(|it| it.key == "index-url") {
+    let is_set = |key: &str| key == "index-url" || key == "cert" && matches!(trust, Trust::By(_));
+    for entry in read.entries.iter().filter(|it| is_set(&it.key)) {
         put_aside(&mut draft, entry);
     }
     let global = read.section("global", &mut draft);
     draft.insert(global.0, format!("{}index-url = {index}", global.1));
-    let Some(host) = trusted else {
-        return Ok(draft);
-    };
+    match trust {
+        Trust::Known => {}
+        Trust::By(file) => draft.insert(global.0, format!("{}cert = {file}", global.1)),
+        Trust::Plain(host) => trust_host(&mut draft, &read, global, host),
+    }
+    Ok(draft)
+}
+
+fn trust_host<'a>(draft: &mut Draft<'a>, read: &Read<'a>, global: (usize, &str), host: &str) {
     let mut in_global = false;
     for entry in read.entries.iter().filter(|it| it.key == "trusted-host") {
         in_global |= entry.section == "global";
-        put_aside(&mut draft, entry);
-        let (at, indent) = read.section(entry.section, &mut draft);
+        put_aside(draft, entry);
+        let (at, indent) = read.section(entry.section, draft);
         let words = entry.value.split_whitespace().filter(|word| *word != host);
         let hosts: Vec<&str> = [host].into_iter().chain(words).collect();
         draft.insert(at, format!("{indent}trusted-host = {}", hosts.join(" ")));
@@ -50,7 +53,6 @@ pub(super) fn pip<'a>(
     if !in_global {
         draft.insert(global.0, format!("{}trusted-host = {host}", global.1));
     }
-    Ok(draft)
 }
 
 fn put_aside(draft: &mut Draft<'_>, entry: &Entry<'_>) {

@@ -1,9 +1,9 @@
-//! Files of lines with a key first: `.npmrc` and Yarn 1's `.yarnrc`.
+//! Files of lines with a key first: `.npmrc`, Yarn 1's `.yarnrc`, apt's settings.
 
-use super::block::Draft;
+use super::{Line, block::Draft};
 
-/// Sets a key of the part before all sections, where ours is the first line.
-pub(super) fn set<'a>(text: &'a str, key: &str, line: &str) -> Draft<'a> {
+/// Sets keys of the part before all sections, where ours are the first lines.
+pub(super) fn set<'a>(text: &'a str, lines: &[Line]) -> Draft<'a> {
     let mut draft = Draft::of(text);
     for (number, said) in draft.lines().iter().enumerate() {
         let said = said.trim();
@@ -11,10 +11,13 @@ pub(super) fn set<'a>(text: &'a str, key: &str, line: &str) -> Draft<'a> {
             break;
         }
         let word = said.split(['=', ' ', '\t']).next().unwrap_or_default();
-        if word.trim_matches('"') == key {
+        let word = word.trim_matches('"');
+        if lines.iter().any(|line| line.key == word) {
             draft.put_aside(number);
         }
     }
-    draft.insert(0, line);
+    for line in lines {
+        draft.insert(0, line.line.as_str());
+    }
     draft
 }

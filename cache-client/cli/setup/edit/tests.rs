@@ -2,28 +2,27 @@
 
 use proptest::prelude::*;
 
-use super::{Edit, Setting, Value, without_blocks};
+use super::{Edit, Line, Setting, Trust, Value, without_blocks};
 
 const INDEX: &str = "http://cache.example:3142/pypi/simple/";
 
 fn pip() -> Edit {
     Edit::Pip {
         index: INDEX.to_owned(),
-        trusted: Some("cache.example:3142".to_owned()),
+        trust: Trust::Plain("cache.example:3142".to_owned()),
     }
 }
 
 fn npm() -> Edit {
-    Edit::Line {
-        key: "registry",
-        line: "registry=http://cache.example:3142/npm/".to_owned(),
-    }
+    let line = "registry=http://cache.example:3142/npm/".to_owned();
+    let key = "registry";
+    Edit::Lines(vec![Line { key, line }])
 }
 
 fn yarn() -> Edit {
     Edit::Yarn {
         server: "http://cache.example:3142/npm/".to_owned(),
-        plain: Some("cache.example".to_owned()),
+        trust: Trust::Plain("cache.example".to_owned()),
     }
 }
 
@@ -142,6 +141,42 @@ fn yarn_keeps_its_hosts() {
             "{changed}"
         );
     }
+}
+
+#[test]
+fn whom_a_tool_trusted_is_put_aside_for_the_file_of_all() {
+    let trust = || Trust::By("/home/a/all.pem".to_owned());
+    let pip = Edit::Pip {
+        index: INDEX.to_owned(),
+        trust: trust(),
+    };
+    let changed = there_and_back(&pip, "[global]\ncert = /x.pem\n[install]\ncert = /y.pem\n");
+    let index = "index-url = http://cache.example:3142/pypi/simple/\ncert = /home/a/all.pem\n";
+    assert!(changed.contains(index), "{changed}");
+    assert_eq!(changed.matches("#cachalot# cert").count(), 2, "{changed}");
+
+    let yarn = Edit::Yarn {
+        server: "https://cache.example/npm/".to_owned(),
+        trust: trust(),
+    };
+    let text = "httpsCaFilePath: \"x\"\nunsafeHttpWhitelist:\n  - h\n";
+    let changed = there_and_back(&yarn, text);
+    let ours = "npmRegistryServer: \"https://cache.example/npm/\"\n\
+                httpsCaFilePath: \"/home/a/all.pem\"\n# <<< cachalot <<<\n#cachalot# https";
+    assert!(changed.contains(ours), "{changed}");
+
+    let line = |key, line: &str| Line {
+        key,
+        line: line.to_owned(),
+    };
+    let npm = Edit::Lines(vec![
+        line("registry", "registry=r"),
+        line("cafile", "cafile=/home/a/all.pem"),
+    ]);
+    let changed = there_and_back(&npm, "cafile = /x.pem\nfund=false\n");
+    let whole = "# >>> cachalot >>>\nregistry=r\ncafile=/home/a/all.pem\n\
+                 # <<< cachalot <<<\n#cachalot# cafile = /x.pem\nfund=false\n";
+    assert_eq!(changed, whole);
 }
 
 #[test]
@@ -266,6 +301,7 @@ fn files() -> impl Strategy<Value = String> {
         "; c",
         "[global]",
         "[install]",
+        "cert = y",
         "index-url = x",
         "  index_url: y",
         "trusted-host = a b",
@@ -311,7 +347,8 @@ fn files() -> impl Strategy<Value = String> {
 proptest! {
     #[test]
     fn an_edit_by_lines_comes_out_to_the_byte(text in files()) {
-        for edit in [pip(), npm(), yarn(), uv(), cargo(), buildkit()] {
+        let trusting = Edit::Pip { index: INDEX.to_owned(), trust: Trust::By("/a.pem".to_owned()) };
+        for edit in [pip(), npm(), yarn(), uv(), cargo(), buildkit(), trusting] {
             if let Ok(applied) = edit.apply(&text) {
                 prop_assert_eq!(&applied.undo.strip(&applied.text).unwrap(), &text);
                 prop_assert_eq!(&without_blocks(&applied.text), &text);

@@ -1,25 +1,34 @@
 //! Yarn's `.yarnrc.yml`: two keys at the top level of a mapping in block style.
 
-use super::{Refused, block::Draft};
+use super::{Refused, Trust, block::Draft};
 
+const SERVER: &str = "npmRegistryServer";
 const HOSTS: &str = "unsafeHttpWhitelist";
+/// As of Yarn 3.
+const AUTHORITIES: &str = "httpsCaFilePath";
 
-/// Sets the registry; `plain` is a host that is spoken to without TLS.
-pub(super) fn yarn<'a>(
-    text: &'a str,
-    server: &str,
-    plain: Option<&str>,
-) -> Result<Draft<'a>, Refused> {
+/// Sets the registry, and what it is trusted by.
+pub(super) fn yarn<'a>(text: &'a str, server: &str, trust: &Trust) -> Result<Draft<'a>, Refused> {
     let mut draft = Draft::of(text);
     let lines = draft.lines();
     let top = top(&lines)?;
-    if let Some(range) = key(&lines, "npmRegistryServer") {
-        range.for_each(|line| draft.put_aside(line));
-    }
-    draft.insert(top, format!("npmRegistryServer: \"{server}\""));
-    let Some(host) = plain else {
-        return Ok(draft);
+    let mut set = |name: &str, value: &str| {
+        let old = key(&lines, name).into_iter().flatten();
+        old.for_each(|line| draft.put_aside(line));
+        draft.insert(top, format!("{name}: \"{value}\""));
     };
+    set(SERVER, server);
+    match trust {
+        Trust::Known => {}
+        Trust::By(file) => set(AUTHORITIES, file),
+        Trust::Plain(host) => put_up_with(&mut draft, top, host)?,
+    }
+    Ok(draft)
+}
+
+/// Adds a host to those that are spoken to without TLS.
+fn put_up_with(draft: &mut Draft<'_>, top: usize, host: &str) -> Result<(), Refused> {
+    let lines = draft.lines();
     draft.insert(top, format!("{HOSTS}:"));
     draft.insert(top, format!("  - \"{host}\""));
     if let Some(range) = key(&lines, HOSTS) {
@@ -30,7 +39,7 @@ pub(super) fn yarn<'a>(
         }
         range.for_each(|line| draft.put_aside(line));
     }
-    Ok(draft)
+    Ok(())
 }
 
 /// The line at which the mapping begins.

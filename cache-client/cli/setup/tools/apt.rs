@@ -4,14 +4,16 @@ use std::path::Path;
 
 use anyhow::{Result, ensure};
 
-use super::{Cache, Told, Wanted, keys};
-use crate::setup::{Edit, Machine, Scope, Tool};
+use super::{Authorities, Cache, Told, Wanted};
+use crate::setup::{Edit, Line, Machine, Scope, Tool};
 
 /// Where apt's script is.
 const SCRIPT: &str = "usr/local/lib/cachalot/apt-proxy-detect";
 const SETTINGS: &str = "etc/apt/apt.conf.d/01cachalot";
 /// Before names of `apt.conf.d`, so that whoever comes later has the last word.
 const KEY: &str = "Acquire::http::Proxy-Auto-Detect";
+/// A proxy that speaks TLS is trusted by what servers are (apt-transport-https(1)).
+const TRUST: &str = "Acquire::https::CAInfo";
 
 /// Run with a URL, prints a proxy's (apt.conf(5), "Proxy-Auto-Detect"). `DIRECT` would also
 /// switch off the proxy that apt has otherwise, so that one is told instead.
@@ -27,7 +29,12 @@ else
 fi
 "#;
 
-pub(super) fn told(scope: Scope, machine: &Machine, cache: &Cache) -> Result<Told> {
+pub(super) fn told(
+    scope: Scope,
+    machine: &Machine,
+    cache: &Cache,
+    authorities: Option<&Authorities>,
+) -> Result<Told> {
     ensure!(
         scope == Scope::System,
         "it has no settings of a user; use --system"
@@ -42,7 +49,6 @@ pub(super) fn told(scope: Scope, machine: &Machine, cache: &Cache) -> Result<Tol
         .replace("PORT", &cache.port().to_string())
         .replace("URL", cache.base());
     let at = Path::new("/").join(SCRIPT);
-    let line = format!("{KEY} \"{}\";", at.display());
     let script = Wanted {
         tool: Tool::Apt,
         path: machine.system(SCRIPT),
@@ -52,15 +58,22 @@ pub(super) fn told(scope: Scope, machine: &Machine, cache: &Cache) -> Result<Tol
         },
         keys: Vec::new(),
     };
+    let line = |key, value: &str| Line {
+        key,
+        line: format!("{key} \"{value}\";"),
+    };
+    let mut lines = vec![line(KEY, &at.display().to_string())];
+    lines.extend(authorities.map(|it| line(TRUST, &it.at())));
     let settings = Wanted {
         tool: Tool::Apt,
         path: machine.system(SETTINGS),
-        edit: Edit::Line { key: KEY, line },
-        keys: keys(&[KEY]),
+        keys: lines.iter().map(|line| line.key.to_owned()).collect(),
+        edit: Edit::Lines(lines),
     };
+    // What settings name first: without the script they would stop apt.
+    let named = authorities.map(|it| it.wanted(Tool::Apt));
     Ok(Told {
-        // The script first: settings that name none would stop apt.
-        wanted: vec![script, settings],
+        wanted: named.into_iter().chain([script, settings]).collect(),
         notes: vec!["apt: sources of https:// go past the cache; write them as http://".to_owned()],
     })
 }

@@ -2,12 +2,17 @@
 
 use anyhow::{Result, ensure};
 
-use super::{Cache, Told, Wanted, keys, setting};
+use super::{Authorities, Cache, Told, Wanted, keys, setting};
 use crate::setup::{Edit, Machine, Scope, Tool, Value};
 
 const SOURCE: &str = "cachalot";
 
-pub(super) fn told(scope: Scope, machine: &Machine, cache: &Cache) -> Result<Told> {
+pub(super) fn told(
+    scope: Scope,
+    machine: &Machine,
+    cache: &Cache,
+    authorities: Option<&Authorities>,
+) -> Result<Told> {
     ensure!(
         scope == Scope::User,
         "it has no settings of the whole machine; use --user, or CARGO_HOME"
@@ -22,7 +27,8 @@ pub(super) fn told(scope: Scope, machine: &Machine, cache: &Cache) -> Result<Tol
         folder.join("config.toml")
     };
     let index = format!("sparse+{}", cache.at("cargo/"));
-    let settings = vec![
+    let mut names = vec!["source.crates-io.replace-with", "source.cachalot.registry"];
+    let mut settings = vec![
         setting(
             &["source", "crates-io"],
             "replace-with",
@@ -30,13 +36,19 @@ pub(super) fn told(scope: Scope, machine: &Machine, cache: &Cache) -> Result<Tol
         ),
         setting(&["source", SOURCE], "registry", Value::Text(index)),
     ];
+    if let Some(authorities) = authorities {
+        names.push("http.cainfo");
+        settings.push(setting(&["http"], "cainfo", Value::Text(authorities.at())));
+    }
+    let own = Wanted {
+        tool: Tool::Cargo,
+        path,
+        keys: keys(&names),
+        edit: Edit::Toml(settings),
+    };
+    let named = authorities.map(|it| it.wanted(Tool::Cargo));
     Ok(Told {
-        wanted: vec![Wanted {
-            tool: Tool::Cargo,
-            path,
-            keys: keys(&["source.crates-io.replace-with", "source.cachalot.registry"]),
-            edit: Edit::Toml(settings),
-        }],
+        wanted: named.into_iter().chain([own]).collect(),
         notes: vec![
             "cargo: while crates-io is replaced, `cargo publish` wants --registry crates-io"
                 .to_owned(),

@@ -4,31 +4,50 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Result, ensure};
 
-use super::{Cache, Options, Told, Wanted, keys, setting};
+use super::{Authorities, Cache, Options, Told, Wanted, keys, setting};
 use crate::setup::{Edit, Machine, Scope, Tool, Value};
 
 /// The daemon has mirrors for one registry, its own. A mirror that fails is passed over.
-pub(super) fn daemon(scope: Scope, machine: &Machine, cache: &Cache) -> Result<Told> {
-    let path = match scope {
-        Scope::System => machine.system("etc/docker/daemon.json"),
+pub(super) fn daemon(
+    scope: Scope,
+    machine: &Machine,
+    cache: &Cache,
+    authorities: Option<&Authorities>,
+) -> Told {
+    let folder = match scope {
+        Scope::System => machine.system("etc/docker"),
         // The daemon of a user ("Rootless mode").
-        Scope::User => machine.config().join("docker/daemon.json"),
+        Scope::User => machine.config().join("docker"),
     };
     let reload = match scope {
         Scope::System => "systemctl reload docker, or kill -HUP $(pidof dockerd)",
         Scope::User => "systemctl --user reload docker",
     };
-    Ok(Told {
-        wanted: vec![Wanted {
-            tool: Tool::Docker,
-            path,
-            keys: keys(&["registry-mirrors"]),
-            edit: Edit::Mirror {
-                url: cache.base().to_owned(),
-            },
-        }],
+    let mirror = Wanted {
+        tool: Tool::Docker,
+        path: folder.join("daemon.json"),
+        keys: keys(&["registry-mirrors"]),
+        edit: Edit::Mirror {
+            url: cache.base().to_owned(),
+        },
+    };
+    // Read at each pull; beside the system's authorities, not in place of them.
+    let vouched = authorities.map(|it| Wanted {
+        tool: Tool::Docker,
+        path: folder
+            .join("certs.d")
+            .join(cache.authority())
+            .join("ca.crt"),
+        keys: Vec::new(),
+        edit: Edit::Whole {
+            text: it.own().to_owned(),
+            executable: false,
+        },
+    });
+    Told {
+        wanted: vouched.into_iter().chain([mirror]).collect(),
         notes: vec![format!("docker: the daemon reads it after {reload}")],
-    })
+    }
 }
 
 /// New builders of buildx take `buildkitd.default.toml`; a daemon of its own has its file.
@@ -37,6 +56,7 @@ pub(super) fn buildkit(
     machine: &Machine,
     cache: &Cache,
     options: &Options,
+    authorities: Option<&Authorities>,
 ) -> Result<Told> {
     ensure!(
         !options.registries.is_empty(),
@@ -63,18 +83,20 @@ pub(super) fn buildkit(
     if cache.is_plain() {
         settings.push(setting(&["registry", &host], "http", Value::True));
         names.push(format!("registry.{host}.http"));
-    } else if let Some(authority) = &options.authority {
-        let list = Value::First(authority.display().to_string());
+    } else if let Some(authorities) = authorities {
+        let list = Value::First(authorities.at());
         settings.push(setting(&["registry", &host], "ca", list));
         names.push(format!("registry.{host}.ca"));
     }
+    let own = Wanted {
+        tool: Tool::Buildkit,
+        path,
+        keys: names,
+        edit: Edit::Toml(settings),
+    };
+    let named = authorities.map(|it| it.wanted(Tool::Buildkit));
     Ok(Told {
-        wanted: vec![Wanted {
-            tool: Tool::Buildkit,
-            path,
-            keys: names,
-            edit: Edit::Toml(settings),
-        }],
+        wanted: named.into_iter().chain([own]).collect(),
         notes: notes(scope, cache),
     })
 }

@@ -4,19 +4,35 @@ use std::{fs, path::PathBuf};
 
 use anyhow::{Result, bail};
 
-use super::{Cache, Told, Wanted, keys};
-use crate::setup::{Edit, Machine, Scope, Tool};
+use super::{Authorities, Cache, Told, Wanted, keys};
+use crate::setup::{Edit, Line, Machine, Scope, Tool, Trust};
 
-pub(super) fn npm(scope: Scope, machine: &Machine, cache: &Cache) -> Result<Told> {
-    Ok(in_npmrc(Tool::Npm, scope, machine, cache))
+pub(super) fn npm(
+    scope: Scope,
+    machine: &Machine,
+    cache: &Cache,
+    authorities: Option<&Authorities>,
+) -> Told {
+    in_npmrc(Tool::Npm, scope, machine, cache, authorities)
 }
 
 /// pnpm reads npm's files, and an `rc` of its own that they win over.
-pub(super) fn pnpm(scope: Scope, machine: &Machine, cache: &Cache) -> Result<Told> {
-    Ok(in_npmrc(Tool::Pnpm, scope, machine, cache))
+pub(super) fn pnpm(
+    scope: Scope,
+    machine: &Machine,
+    cache: &Cache,
+    authorities: Option<&Authorities>,
+) -> Told {
+    in_npmrc(Tool::Pnpm, scope, machine, cache, authorities)
 }
 
-fn in_npmrc(tool: Tool, scope: Scope, machine: &Machine, cache: &Cache) -> Told {
+fn in_npmrc(
+    tool: Tool,
+    scope: Scope,
+    machine: &Machine,
+    cache: &Cache,
+    authorities: Option<&Authorities>,
+) -> Told {
     let set = |names: &[&str]| names.iter().find_map(|name| machine.path(name));
     let path = match scope {
         Scope::User => set(&["npm_config_userconfig", "NPM_CONFIG_USERCONFIG"])
@@ -24,18 +40,28 @@ fn in_npmrc(tool: Tool, scope: Scope, machine: &Machine, cache: &Cache) -> Told 
         Scope::System => set(&["npm_config_globalconfig", "NPM_CONFIG_GLOBALCONFIG"])
             .unwrap_or_else(|| global(machine)),
     };
-    let line = format!("registry={}", cache.at("npm/"));
-    Told {
-        wanted: vec![Wanted {
-            tool,
-            path,
-            keys: keys(&["registry"]),
-            edit: Edit::Line {
-                key: "registry",
-                line,
-            },
-        }],
-        notes: Vec::new(),
+    let registry = Line {
+        key: "registry",
+        line: format!("registry={}", cache.at("npm/")),
+    };
+    let trusted = authorities.map(|it| Line {
+        key: "cafile",
+        line: format!("cafile={}", it.at()),
+    });
+    let mut told = Told::default();
+    told.wanted.extend(authorities.map(|it| it.wanted(tool)));
+    told.wanted
+        .push(lines(tool, path, [Some(registry), trusted]));
+    told
+}
+
+fn lines(tool: Tool, path: PathBuf, all: [Option<Line>; 2]) -> Wanted {
+    let all: Vec<Line> = all.into_iter().flatten().collect();
+    Wanted {
+        tool,
+        path,
+        keys: all.iter().map(|line| line.key.to_owned()).collect(),
+        edit: Edit::Lines(all),
     }
 }
 
@@ -52,40 +78,51 @@ fn global(machine: &Machine) -> PathBuf {
 
 /// Yarn 1 reads `.yarnrc`, Yarn 2 and later `.yarnrc.yml`; which one it is depends on the
 /// project.
-pub(super) fn yarn(scope: Scope, machine: &Machine, cache: &Cache) -> Result<Told> {
+pub(super) fn yarn(
+    scope: Scope,
+    machine: &Machine,
+    cache: &Cache,
+    authorities: Option<&Authorities>,
+) -> Result<Told> {
     if scope == Scope::System {
         bail!("it has no settings of the whole machine; use --user");
     }
-    let registry = cache.at("npm/");
-    let plain = cache.is_plain().then(|| cache.host().to_owned());
-    let name = machine
-        .variable("YARN_RC_FILENAME")
-        .unwrap_or(".yarnrc.yml");
-    let mut names = vec!["npmRegistryServer"];
-    names.extend(plain.as_ref().map(|_| "unsafeHttpWhitelist"));
-    let classic = Wanted {
-        tool: Tool::Yarn,
-        path: machine.home().join(".yarnrc"),
-        keys: keys(&["registry"]),
-        edit: Edit::Line {
-            key: "registry",
-            line: format!("registry \"{registry}\""),
-        },
+    let quoted = |key, value: &str| Line {
+        key,
+        line: format!("{key} \"{value}\""),
     };
-    let modern = Wanted {
+    let registry = quoted("registry", &cache.at("npm/"));
+    let trusted = authorities.map(|it| quoted("cafile", &it.at()));
+    let path = machine.home().join(".yarnrc");
+    let mut told = Told::default();
+    told.wanted
+        .extend(authorities.map(|it| it.wanted(Tool::Yarn)));
+    told.wanted
+        .push(lines(Tool::Yarn, path, [Some(registry), trusted]));
+    told.wanted.push(modern_yarn(machine, cache, authorities));
+    told.notes.push(
+        "yarn: version 1 loads what a yarn.lock from elsewhere names by its URL past the cache"
+            .to_owned(),
+    );
+    Ok(told)
+}
+
+fn modern_yarn(machine: &Machine, cache: &Cache, authorities: Option<&Authorities>) -> Wanted {
+    let name = machine.variable("YARN_RC_FILENAME");
+    let trust = cache.trust(cache.host(), authorities);
+    let mut names = vec!["npmRegistryServer"];
+    names.extend(match &trust {
+        Trust::Known => None,
+        Trust::By(_) => Some("httpsCaFilePath"),
+        Trust::Plain(_) => Some("unsafeHttpWhitelist"),
+    });
+    Wanted {
         tool: Tool::Yarn,
-        path: machine.home().join(name),
+        path: machine.home().join(name.unwrap_or(".yarnrc.yml")),
         keys: keys(&names),
         edit: Edit::Yarn {
-            server: registry,
-            plain,
+            server: cache.at("npm/"),
+            trust,
         },
-    };
-    Ok(Told {
-        wanted: vec![classic, modern],
-        notes: vec![
-            "yarn: version 1 loads what a yarn.lock from elsewhere names by its URL past the cache"
-                .to_owned(),
-        ],
-    })
+    }
 }

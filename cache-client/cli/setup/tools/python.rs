@@ -4,14 +4,19 @@ use std::path::Path;
 
 use anyhow::{Result, ensure};
 
-use super::{Cache, Options, Told, Wanted, keys};
-use crate::setup::{Edit, Machine, Scope, Tool};
+use super::{Authorities, Cache, Options, Told, Wanted, keys};
+use crate::setup::{Edit, Machine, Scope, Tool, Trust};
 
 const SIMPLE: &str = "pypi/simple/";
 
 /// pip's files, the last of which wins: the system's, the user's, the environment's
 /// (pip's documentation, "Configuration").
-pub(super) fn pip(scope: Scope, machine: &Machine, cache: &Cache) -> Result<Told> {
+pub(super) fn pip(
+    scope: Scope,
+    machine: &Machine,
+    cache: &Cache,
+    authorities: Option<&Authorities>,
+) -> Result<Told> {
     let path = match (scope, machine.path("PIP_CONFIG_FILE")) {
         (_, Some(path)) => {
             ensure!(
@@ -23,19 +28,25 @@ pub(super) fn pip(scope: Scope, machine: &Machine, cache: &Cache) -> Result<Told
         (Scope::System, None) => machine.system("etc/pip.conf"),
         (Scope::User, None) => machine.config().join("pip/pip.conf"),
     };
-    let trusted = cache.is_plain().then(|| cache.authority());
+    let trust = cache.trust(&cache.authority(), authorities);
     let mut names = vec!["global.index-url"];
-    names.extend(trusted.as_ref().map(|_| "global.trusted-host"));
+    names.extend(match &trust {
+        Trust::Known => None,
+        Trust::By(_) => Some("global.cert"),
+        Trust::Plain(_) => Some("global.trusted-host"),
+    });
+    let own = Wanted {
+        tool: Tool::Pip,
+        path,
+        keys: keys(&names),
+        edit: Edit::Pip {
+            index: cache.at(SIMPLE),
+            trust,
+        },
+    };
+    let named = authorities.map(|it| it.wanted(Tool::Pip));
     Ok(Told {
-        wanted: vec![Wanted {
-            tool: Tool::Pip,
-            path,
-            keys: keys(&names),
-            edit: Edit::Pip {
-                index: cache.at(SIMPLE),
-                trusted,
-            },
-        }],
+        wanted: named.into_iter().chain([own]).collect(),
         notes: of_environment(machine).into_iter().collect(),
     })
 }
@@ -54,6 +65,7 @@ pub(super) fn uv(
     machine: &Machine,
     cache: &Cache,
     options: &Options,
+    authorities: Option<&Authorities>,
 ) -> Result<Told> {
     ensure!(
         !options.lock_neutral,
@@ -65,19 +77,26 @@ pub(super) fn uv(
         (Scope::System, None) => machine.system("etc/uv/uv.toml"),
         (Scope::User, None) => machine.config().join("uv/uv.toml"),
     };
+    let own = Wanted {
+        tool: Tool::Uv,
+        path,
+        keys: keys(&["index"]),
+        edit: Edit::Uv {
+            index: cache.at(SIMPLE),
+        },
+    };
+    let named = authorities.map(|it| it.wanted(Tool::Uv));
+    let mut notes = vec![
+        "uv: a uv.lock that is written from now on names the cache (the server's README of \
+         the Python index says how to clean it); --lock-neutral leaves uv out"
+            .to_owned(),
+    ];
+    notes.extend(authorities.map(|it| {
+        let at = it.at();
+        format!("uv: it has no setting for authorities: set SSL_CERT_FILE={at}")
+    }));
     Ok(Told {
-        wanted: vec![Wanted {
-            tool: Tool::Uv,
-            path,
-            keys: keys(&["index"]),
-            edit: Edit::Uv {
-                index: cache.at(SIMPLE),
-            },
-        }],
-        notes: vec![
-            "uv: a uv.lock that is written from now on names the cache (the server's README of \
-             the Python index says how to clean it); --lock-neutral leaves uv out"
-                .to_owned(),
-        ],
+        wanted: named.into_iter().chain([own]).collect(),
+        notes,
     })
 }

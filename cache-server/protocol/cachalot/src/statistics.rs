@@ -97,6 +97,7 @@ impl Statistics {
             requests: requests.map_or_else(Vec::new, request_counts),
             bytes: byte_counts(sent, fetched),
             storage: Some(self.inside.storage()),
+            now: Some(SystemTime::now().into()),
         }
     }
 

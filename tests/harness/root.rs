@@ -122,7 +122,7 @@ impl Run {
 }
 
 /// Pushes a base image (`debian`, `python` or `node`) that is made from packages, or
-/// `buildkit`, which is made from its sources.
+/// `buildkit`, whose programs are in the folder that `CACHALOT_BUILDKIT` names.
 ///
 /// # Errors
 /// If it cannot be made or pushed.

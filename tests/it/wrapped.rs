@@ -9,7 +9,6 @@ use anyhow::{Context, Result, ensure};
 use cache_tests::{
     Packages, Root, Steps, TestServer,
     root::push_base,
-    skip,
     wrapped::{self, Checkout, Report, Wrapped},
 };
 
@@ -89,11 +88,13 @@ fn uv_project_is_reported_by_newer_docker() {
 
 /// `BuildKit` in a container, as people have it whose Docker exports no caches.
 #[test]
+#[ignore = "no package has buildkitd: CACHALOT_BUILDKIT names a folder with it"]
 fn a_builder_in_a_container_is_reported_step_by_step() {
     tell_apart("trixie");
 }
 
 #[test]
+#[ignore = "no package has buildkitd: CACHALOT_BUILDKIT names a folder with it"]
 fn a_builder_in_a_container_is_reported_by_newer_docker() {
     tell_apart("sid");
 }
@@ -118,10 +119,7 @@ fn tell_apart(suite: &str) {
     let told = || -> Result<()> {
         let story = Story::begin(root, PYTHON_WEB.bases)?;
         let buildkit = format!("{}/base/buildkit:1", story.server.address());
-        if let Err(error) = push_base("buildkit", &buildkit) {
-            skip("a builder in a container", &format!("{error:#}"));
-            return Ok(());
-        }
+        push_base("buildkit", &buildkit)?;
         let checkout = Checkout::of("python-web")?.cut_off().apart(&buildkit);
         story.tell(&checkout, &PYTHON_WEB)
     };

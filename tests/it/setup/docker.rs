@@ -22,11 +22,13 @@ fn newer_docker_pulls_through_the_cache() -> Result<()> {
 }
 
 #[test]
+#[ignore = "no package has buildkitd: CACHALOT_BUILDKIT names a folder with it"]
 fn a_builder_pulls_through_the_cache() -> Result<()> {
     builder("trixie")
 }
 
 #[test]
+#[ignore = "no package has buildkitd: CACHALOT_BUILDKIT names a folder with it"]
 fn a_builder_of_a_newer_buildx_pulls_through_the_cache() -> Result<()> {
     builder("sid")
 }
@@ -78,10 +80,7 @@ fn builder(suite: &str) -> Result<()> {
     };
     let mirrored = Mirrored::start(&root)?;
     let at = mirrored.origin.address();
-    if let Err(error) = push_base("buildkit", &format!("{at}/tools/buildkit:1")) {
-        cache_tests::skip("a_builder_pulls", &format!("{error:#}"));
-        return Ok(());
-    }
+    push_base("buildkit", &format!("{at}/tools/buildkit:1"))?;
     let create = create_builder("cachalot", &format!("{at}/tools/buildkit:1"));
     let script = format!(
         r#"{DIGEST}{FAILS}

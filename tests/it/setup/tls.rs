@@ -96,10 +96,46 @@ fn one_shell(workshop: &Workshop, machine: &Machine) -> Result<()> {
     Ok(())
 }
 
-/// Docker trusts registries on loopback whatever they say, so the server has a name here.
 #[test]
-fn apt_docker_and_builders_trust_the_servers_authority() -> Result<()> {
-    let test = "apt_docker_and_builders_trust";
+fn apt_and_docker_trust_the_servers_authority() -> Result<()> {
+    let script = format!(
+        r#"cachalot setup --only apt,docker
+        kill -HUP $(cat /run/docker.pid)
+        until docker info | grep -q {NAME}; do sleep 0.1; done
+        doctor apt; doctor docker
+        apt-get update
+        apt-get install -y --download-only --reinstall netbase
+        # Without the authority none of them goes on.
+        rm /etc/docker/certs.d/{NAME}:$PORT/ca.crt
+        fails doctor docker
+        sed -i /CAInfo/d /etc/apt/apt.conf.d/01cachalot
+        fails doctor apt
+        cachalot setup --only apt,docker
+        doctor apt; doctor docker
+        cachalot unsetup"#
+    );
+    beside_docker("apt_and_docker_trust", &script)
+}
+
+#[test]
+#[ignore = "no package has buildkitd: CACHALOT_BUILDKIT names a folder with it"]
+fn builders_trust_the_servers_authority() -> Result<()> {
+    let create = create_builder("cachalot", "$ORIGIN/tools/buildkit:1");
+    let script = format!(
+        r#"cachalot setup --only buildkit
+        {create}
+        doctor buildkit
+        docker buildx rm cachalot
+        cachalot unsetup
+        # What buildx itself keeps there.
+        rm -r ~/.docker"#
+    );
+    beside_docker("builders_trust", &script)
+}
+
+/// Runs a script that leaves everything as it was. Docker trusts registries on loopback
+/// whatever they say, so the server has a name here.
+fn beside_docker(test: &str, script: &str) -> Result<()> {
     let Some(root) = Root::for_test("trixie", test) else {
         return Ok(());
     };
@@ -108,39 +144,20 @@ fn apt_docker_and_builders_trust_the_servers_authority() -> Result<()> {
     let mut mirrored = Mirrored::start(&root)?;
     encrypt(&mut mirrored.server, folder.path());
     let (origin, port) = (mirrored.origin.address(), mirrored.server.port());
-    if let Err(error) = push_base("buildkit", &format!("{origin}/tools/buildkit:1")) {
-        skip(test, &format!("{error:#}"));
-        return Ok(());
+    if script.contains("tools/buildkit") {
+        push_base("buildkit", &format!("{origin}/tools/buildkit:1"))?;
     }
-    let create = create_builder("cachalot", &format!("{origin}/tools/buildkit:1"));
     let script = format!(
         r#"{DIGEST}{FAILS}
+        PORT={port} ORIGIN={origin}
         echo 127.0.0.1 {NAME} >>/etc/hosts
         export CACHALOT_URL=https://{NAME}:{port} CACHALOT_CA=/tls/ca.pem
-        before=$(digest)
-        cachalot setup --only apt,docker,buildkit
-        kill -HUP $(cat /run/docker.pid)
-        until docker info | grep -q {NAME}; do sleep 0.1; done
-        {create}
         doctor() {{
             cachalot doctor --only $1 --package docker=base/debian:1 \
                 --package buildkit=base/debian:1
         }}
-        doctor apt; doctor docker; doctor buildkit
-        apt-get update
-        apt-get install -y --download-only --reinstall netbase
-        # Without the authority none of them goes on.
-        rm /etc/docker/certs.d/{NAME}:{port}/ca.crt
-        fails doctor docker
-        sed -i /CAInfo/d /etc/apt/apt.conf.d/01cachalot
-        fails doctor apt
-        cachalot setup --only apt,docker
-        doctor apt; doctor docker
-
-        docker buildx rm cachalot
-        cachalot unsetup
-        # What buildx itself keeps there.
-        rm -r ~/.docker
+        before=$(digest)
+        {script}
         test "$before" = "$(digest)"
         echo all done"#
     );

@@ -5,7 +5,7 @@ mod bake;
 mod builder;
 mod command_line;
 mod compose;
-#[cfg(any(test, feature = "fuzzing"))]
+#[cfg(any(test, feature = "fuzzing-cli"))]
 pub(crate) mod fuzzing;
 mod history;
 mod image;

@@ -6,7 +6,7 @@ mod connection;
 mod dockerfile;
 mod doctor;
 mod exit;
-#[cfg(any(test, feature = "fuzzing"))]
+#[cfg(any(test, feature = "fuzzing-cli"))]
 mod fuzzing;
 mod lock;
 mod mount;

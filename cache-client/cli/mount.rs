@@ -6,7 +6,7 @@
 
 mod carrier;
 mod found;
-#[cfg(any(test, feature = "fuzzing"))]
+#[cfg(any(test, feature = "fuzzing-cli"))]
 pub(crate) mod fuzzing;
 mod inside;
 mod recipe;

@@ -5,7 +5,7 @@ mod change;
 mod diff;
 mod edit;
 mod file;
-#[cfg(any(test, feature = "fuzzing"))]
+#[cfg(any(test, feature = "fuzzing-cli"))]
 pub(crate) mod fuzzing;
 mod journal;
 mod machine;

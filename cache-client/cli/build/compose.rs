@@ -30,7 +30,7 @@ pub(crate) async fn model(line: &CommandLine) -> Option<Model> {
 }
 
 impl Model {
-    #[cfg(any(test, feature = "fuzzing"))]
+    #[cfg(any(test, feature = "fuzzing-cli"))]
     pub(crate) const fn of(model: Value) -> Self {
         Self(model)
     }

@@ -190,7 +190,7 @@ fn squeezed(text: &str) -> String {
 }
 
 /// An image by its manifest and its configuration, without asking anyone.
-#[cfg(any(test, feature = "fuzzing"))]
+#[cfg(any(test, feature = "fuzzing-cli"))]
 pub(super) fn read(manifest: &str, config: &str) -> Option<Image> {
     let manifest: Manifest = serde_json::from_str(manifest).ok()?;
     let config = serde_json::from_str(config).ok()?;

@@ -65,7 +65,9 @@ impl Sources {
     /// The same of a file's text.
     #[cfg(any(test, feature = "fuzzing"))]
     pub(super) fn of_text(text: &str) -> Result<Config, ConfigError> {
-        extract(&Figment::from(Toml::string(UPSTREAMS)).merge(Toml::string(text)))
+        static ORIGINS: std::sync::LazyLock<Figment> =
+            std::sync::LazyLock::new(|| Figment::from(Toml::string(UPSTREAMS)));
+        extract(&ORIGINS.clone().merge(Toml::string(text)))
     }
 }
 

@@ -18,8 +18,8 @@ mod cli {
 
 // Where they look for each other.
 pub(crate) use self::cli::{
-    build, command, connection, connection::Connection, dockerfile, doctor, exit, exit::Exit,
-    fuzzing, lock, mount, output, output::Output, setup,
+    build, connection::Connection, dockerfile, doctor, exit::Exit, fuzzing, lock, mount, output,
+    output::Output, setup,
 };
 
 /// What the modules find at the top of their program.

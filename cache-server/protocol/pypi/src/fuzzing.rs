@@ -96,7 +96,9 @@ fn page(from: Form, page: &[u8], project: &Project) {
         .collect();
     let (listing, index) = (Arc::new(listing), Arc::new(index()));
     for form in [Form::Json, Form::Html] {
-        for withheld in [Withheld::new(), Withheld::from([0])] {
+        // HTML tells no times, so nothing of it is withheld.
+        let withheld = [Withheld::new(), Withheld::from([0])].into_iter();
+        for withheld in withheld.take(1 + usize::from(from.is_json())) {
             let edit = Edit {
                 index: Arc::clone(&index),
                 project: project.clone(),
@@ -118,33 +120,15 @@ fn page(from: Form, page: &[u8], project: &Project) {
 fn served(edit: &Edit, from: Form, page: &[u8]) {
     let bytes = edit.page(from, page);
     let ours = url("http://cache.example:3142/pypi/main/simple/whale/");
-    let again = match Listing::read(edit.view.form, &bytes, &ours, &edit.project) {
-        Ok(again) => again,
-        // HTML has no sign of its own, and may have had none but its only file.
-        Err(error) => {
-            let is_html = !edit.view.form.is_json() && !from.is_json();
-            assert!(is_html && !edit.withheld.is_empty(), "{error}");
-            return;
-        }
-    };
-    let files = edit.listing.files.iter();
-    let items = |gone: usize| edit.listing.files.get(gone).map(|file| file.item);
-    let gone: Vec<usize> = edit.withheld.iter().copied().filter_map(items).collect();
-    let in_place = from.is_json() && edit.view.form.is_json();
-    let stays: Vec<_> = files
-        .enumerate()
-        .filter(|(at, file)| match in_place {
-            true => !gone.contains(&file.item),
-            // In HTML nothing is cut out.
-            false => !edit.withheld.contains(at) || !from.is_json() && !edit.view.form.is_json(),
-        })
-        .map(|(_, file)| file)
-        .collect();
+    let again = Listing::read(edit.view.form, &bytes, &ours, &edit.project);
+    let again = again.expect("what is served can be read");
+    let stays = edit.listing.files.iter().enumerate();
+    let stays = stays.filter(|(at, _)| !edit.withheld.contains(at));
+    let stays: Vec<_> = stays.map(|(_, file)| file).collect();
     assert_eq!(again.files.len(), stays.len());
     for (file, before) in again.files.iter().zip(stays) {
-        let is_here = file.url.host_str() == Some("cache.example");
-        if edit.index.file(&before.url).is_some() && edit.withheld.is_empty() {
-            assert!(is_here, "{} leads past us", file.url);
+        if edit.index.file(&before.url).is_some() {
+            assert_eq!(file.url.host_str(), Some("cache.example"), "{}", file.url);
             assert!(file.url.path().starts_with("/pypi/packages/main/whale/"));
         }
     }

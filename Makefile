@@ -11,7 +11,7 @@ BUILD_PACKAGES := build-essential libclang-dev
 # debootstrap on first use.
 TEST_PACKAGES := $(BUILD_PACKAGES) ca-certificates curl debootstrap python3 python3-venv strace xz-utils
 
-.PHONY: serve test ci fmt clippy deny bench build-packages test-packages
+.PHONY: serve test ci fmt clippy deny bench fuzz build-packages test-packages
 
 # What every command builds. Cargo unifies features over the packages and kinds of
 # targets that it is asked for, so another selection would be another build of
@@ -31,6 +31,22 @@ bench: test-packages
 	$(SUDO) benches/install-peers
 	$(BUILD)
 	exec $(CARGO_TARGET_DIR)/release/cache-benches $(ARGS)
+
+# Every target for ten minutes, or as TARGETS="routes config" SECONDS=60 say; needs a
+# nightly compiler. What is found goes below the target folder. See tests/fuzz/README.md.
+TARGETS ?= $(notdir $(basename $(wildcard tests/fuzz/fuzz_targets/*.rs)))
+SECONDS ?= 600
+FUZZ := cargo +nightly fuzz
+
+fuzz: build-packages
+	command -v cargo-fuzz >/dev/null || cargo install --locked cargo-fuzz
+	$(FUZZ) build --fuzz-dir tests/fuzz --sanitizer none --release --debug-assertions
+	for target in $(TARGETS); do \
+		found=$(CARGO_TARGET_DIR)/fuzz-corpus/$$target; mkdir -p $$found; \
+		$(FUZZ) run --fuzz-dir tests/fuzz --sanitizer none --release --debug-assertions $$target \
+			$$found tests/fuzz/corpus/$$target -- \
+			-max_total_time=$(SECONDS) -rss_limit_mb=2048 -timeout=10 || exit; \
+	done
 
 ci: fmt clippy deny test
 

@@ -5,6 +5,8 @@ mod bake;
 mod builder;
 mod command_line;
 mod compose;
+#[cfg(any(test, feature = "fuzzing-cli"))]
+pub(crate) mod fuzzing;
 mod history;
 mod image;
 mod plan;

@@ -6,6 +6,8 @@ mod connection;
 mod dockerfile;
 mod doctor;
 mod exit;
+#[cfg(any(test, feature = "fuzzing-cli"))]
+mod fuzzing;
 mod lock;
 mod mount;
 mod output;

@@ -6,6 +6,8 @@
 
 mod carrier;
 mod found;
+#[cfg(any(test, feature = "fuzzing-cli"))]
+pub(crate) mod fuzzing;
 mod inside;
 mod recipe;
 mod tool;

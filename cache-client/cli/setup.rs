@@ -5,6 +5,8 @@ mod change;
 mod diff;
 mod edit;
 mod file;
+#[cfg(any(test, feature = "fuzzing-cli"))]
+pub(crate) mod fuzzing;
 mod journal;
 mod machine;
 mod report;

@@ -32,6 +32,8 @@ mod tree;
 mod upload;
 mod walk;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 #[cfg(test)]
 mod tests;
 

@@ -104,6 +104,14 @@ impl Config {
         Ok(config)
     }
 
+    /// The same of a file's text.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) fn of_text(text: &str) -> Result<Self, ConfigError> {
+        let config = Sources::of_text(text)?;
+        config.check()?;
+        Ok(config)
+    }
+
     fn check(&self) -> Result<(), ConfigError> {
         let listen = self.server.listen.0;
         if !listen.ip().is_loopback() && self.auth.is_empty() && !self.server.open {

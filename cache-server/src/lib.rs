@@ -37,6 +37,8 @@ mod tls;
 mod transparent;
 mod why;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 #[cfg(test)]
 mod tests;
 

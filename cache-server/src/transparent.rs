@@ -95,7 +95,7 @@ impl Places {
         request
     }
 
-    fn path_for(&self, uri: &Uri) -> Option<Uri> {
+    pub(crate) fn path_for(&self, uri: &Uri) -> Option<Uri> {
         let (scheme, rest) = uri.path().strip_prefix("/t/")?.split_once('/')?;
         let url = Url::parse(&format!("{scheme}://{rest}")).ok()?;
         let place = self.place(&url)?;

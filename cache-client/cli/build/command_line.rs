@@ -183,27 +183,31 @@ impl CommandLine {
         Self { words, verb, at }
     }
 
-    /// The same command line without the flag, wherever it stands.
+    /// The same command line without the flag, wherever it stands as one: not as the value
+    /// of another, and not behind `--`.
     pub(crate) fn without(&self, name: &str) -> Self {
+        let takes_next = |word| {
+            let all = [BUILD, BUILDX, COMPOSE, DOCKER];
+            all.iter().any(|valued| valued.contains(&word))
+        };
         let mut kept = Vec::new();
-        let takes = |word: &str| word == name;
-        let mut at = 0;
-        let mut head = self.at;
-        while at < self.words.len() {
-            let word = self.words[at].as_str();
-            let gone = match () {
-                () if takes(word) => 2,
-                () if word.strip_prefix(name).is_some_and(|w| w.starts_with('=')) => 1,
-                () => 0,
-            };
-            if gone == 0 {
-                kept.push(word.to_owned());
-                at += 1;
-            } else {
-                let before = self.at.saturating_sub(at).min(gone);
-                head -= before;
-                at += gone;
+        let (mut at, mut head) = (0, self.at);
+        while let Some(word) = self.words.get(at).map(String::as_str) {
+            if word == "--" && at >= self.at {
+                kept.extend_from_slice(&self.words[at..]);
+                break;
             }
+            let attached = word.strip_prefix(name);
+            let is_it = word == name;
+            let is_it_with_value = attached.is_some_and(|rest| rest.starts_with('='));
+            let length = 1 + usize::from(is_it || !is_it_with_value && takes_next(word));
+            let end = (at + length).min(self.words.len());
+            if is_it || is_it_with_value {
+                head -= self.at.saturating_sub(at).min(end - at);
+            } else {
+                kept.extend_from_slice(&self.words[at..end]);
+            }
+            at = end;
         }
         Self {
             words: kept,

@@ -30,6 +30,11 @@ pub(crate) async fn model(line: &CommandLine) -> Option<Model> {
 }
 
 impl Model {
+    #[cfg(any(test, feature = "fuzzing-cli"))]
+    pub(crate) const fn of(model: Value) -> Self {
+        Self(model)
+    }
+
     /// The services that are built.
     pub(crate) fn targets(&self) -> Vec<Target> {
         let services = self.0["services"].as_object().into_iter().flatten();
@@ -109,8 +114,11 @@ fn add(build: &mut Map<String, Value>, added: Added) {
     }
     if !added.arguments.is_empty() {
         let args = build.entry("args").or_insert_with(|| json!({}));
-        for (name, value) in added.arguments {
-            args[name] = escaped(&value).into();
+        // Compose prints an object; whatever else there may be is the user's, and stays.
+        if let Some(args) = args.as_object_mut() {
+            for (name, value) in added.arguments {
+                args.insert(name, escaped(&value).into());
+            }
         }
     }
     if let Some(address) = added.host {

@@ -53,8 +53,11 @@ struct History {
 
 /// What buildx says that it made, by `--metadata-file`: name and digest.
 pub(crate) fn made(metadata: &Path) -> Vec<(String, String)> {
-    let text = std::fs::read_to_string(metadata).unwrap_or_default();
-    let value: Value = serde_json::from_str(&text).unwrap_or_default();
+    made_of(&std::fs::read_to_string(metadata).unwrap_or_default())
+}
+
+pub(super) fn made_of(metadata: &str) -> Vec<(String, String)> {
+    let value: Value = serde_json::from_str(metadata).unwrap_or_default();
     // Of bake there is one such object for each target.
     let targets = value.as_object().into_iter().flatten().map(|(_, it)| it);
     let all = [&value].into_iter().chain(targets);
@@ -91,11 +94,10 @@ pub(crate) async fn ask(line: &CommandLine, name: &str, digest: &str) -> Option<
             parts.push((of(&child.digest), raw(of(&child.digest)).await?));
         }
     }
-    let sizes = parts.iter().flat_map(|(_, manifest)| &manifest.layers);
     let mut image = Image {
         name: name.to_owned(),
         digest: digest.to_owned(),
-        size: sizes.map(|layer| layer.size).sum(),
+        size: size(parts.iter().map(|(_, manifest)| manifest)),
         layers: Vec::new(),
     };
     if let [(reference, manifest)] = &parts[..] {
@@ -117,7 +119,17 @@ async fn layers(
         "{{json .Image}}",
     ];
     let text = said(line, &[&words[..], &[reference]].concat()).await?;
-    let config: Config = serde_json::from_str(&text).ok()?;
+    made_by(serde_json::from_str(&text).ok()?, manifest)
+}
+
+/// The sum of the layers. What a registry says of them need not be true.
+fn size<'a>(manifests: impl Iterator<Item = &'a Manifest>) -> u64 {
+    let layers = manifests.flat_map(|manifest| &manifest.layers);
+    layers.fold(0, |sum, layer| sum.saturating_add(layer.size))
+}
+
+/// What made each layer, and its size.
+fn made_by(config: Config, manifest: &Manifest) -> Option<Vec<(String, u64)>> {
     let made = config.history.into_iter().filter(|it| !it.empty_layer);
     let made: Vec<String> = made.map(|it| it.created_by).collect();
     let sizes = manifest.layers.iter().map(|layer| layer.size);
@@ -175,6 +187,18 @@ fn bare(text: &str) -> String {
 
 fn squeezed(text: &str) -> String {
     text.split_whitespace().collect()
+}
+
+/// An image by its manifest and its configuration, without asking anyone.
+#[cfg(any(test, feature = "fuzzing-cli"))]
+pub(super) fn read(manifest: &str, config: &str) -> Option<Image> {
+    let manifest: Manifest = serde_json::from_str(manifest).ok()?;
+    let config = serde_json::from_str(config).ok()?;
+    Some(Image {
+        size: size([&manifest].into_iter()),
+        layers: made_by(config, &manifest)?,
+        ..Image::default()
+    })
 }
 
 #[cfg(test)]

@@ -140,10 +140,15 @@ impl CacheMount {
             written("target", target),
             written("sharing", &self.sharing.to_string()),
         ];
+        // It is not expanded.
+        fields.extend(
+            self.from
+                .as_ref()
+                .map(|from| listed(&format!("from={from}"))),
+        );
         let mut field = |name: &str, value: Option<String>| {
             fields.extend(value.map(|value| written(name, &value)));
         };
-        field("from", self.from.clone());
         field("source", self.source.clone());
         field("mode", self.mode.map(|mode| format!("{mode:04o}")));
         field("uid", self.uid.map(|uid| uid.to_string()));
@@ -231,21 +236,30 @@ fn fields(options: &str) -> Result<Vec<String>, String> {
     }
 }
 
-/// A field as it must be written to be read as it is: its value for expansion, the whole
-/// for the list of options, and that for the flag which the list is in.
+/// A field as it must be written to be read as it is: its value for expansion, and see
+/// [`listed`].
 fn written(name: &str, value: &str) -> String {
-    let field = format!("{name}={}", escaped(value, &['\\', '$', '"', '\'']));
-    let field = match field.contains([',', '"']) {
-        true => format!("\"{}\"", field.replace('"', "\"\"")),
-        false => field,
-    };
-    escaped(&field, &['\\', '"', '\'', ' '])
+    let special = |c| matches!(c, '\\' | '$' | '"' | '\'');
+    listed(&format!("{name}={}", escaped(value, special)))
 }
 
-fn escaped(text: &str, special: &[char]) -> String {
+/// The field of a list of options, written for the list and for the flag that it is in.
+fn listed(field: &str) -> String {
+    // Without quotes, space around it would not count.
+    let is_quoted = field.contains([',', '"']) || field.trim() != field;
+    let field = match is_quoted {
+        true => format!("\"{}\"", field.replace('"', "\"\"")),
+        false => field.to_owned(),
+    };
+    escaped(&field, |c| {
+        matches!(c, '\\' | '"' | '\'') || c.is_whitespace()
+    })
+}
+
+fn escaped(text: &str, is_special: impl Fn(char) -> bool) -> String {
     let mut written = String::new();
     for c in text.chars() {
-        if special.contains(&c) {
+        if is_special(c) {
             written.push('\\');
         }
         written.push(c);

@@ -184,7 +184,7 @@ impl Journal {
 }
 
 impl Kept {
-    fn parse(bytes: &[u8]) -> Result<Self> {
+    pub(super) fn parse(bytes: &[u8]) -> Result<Self> {
         #[derive(Deserialize)]
         struct Head {
             version: u32,

@@ -52,6 +52,9 @@ impl Checker {
     /// The next entry.
     pub(crate) fn entry(&mut self, entry: &Entry) -> Result<(), Flaw> {
         let is_directory = matches!(entry.kind, Kind::Directory);
+        if entry.path.is_top() && !is_directory {
+            return Err(Flaw::Top);
+        }
         self.order(&entry.path)?;
         self.place(&entry.path)?;
         self.root(&entry.path, is_directory)?;

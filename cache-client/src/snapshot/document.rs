@@ -1,6 +1,6 @@
 //! The documents that a snapshot is: a root, and segments of entries.
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use cache_core::Digest;
 use cache_proto::cachalot::v1;
 use prost::Message;
@@ -19,6 +19,10 @@ const FORMAT: u32 = 1;
 pub(crate) const DOCUMENT_LIMIT: u64 = 16 << 20;
 /// What one segment may have.
 pub(crate) const SEGMENT_ENTRIES: u64 = 65_536;
+/// What an entry may have: a file of 100,000 chunks.
+const MAX_ENTRY: usize = 4 << 20;
+/// The key of the field `entries` (field 1, length-delimited).
+const ENTRIES: u8 = 0x0a;
 /// A writer cuts a segment after one path in so many: some 30 KB of document, of which
 /// a change of one file makes a new one.
 const CUT_EVERY: u64 = 256;
@@ -101,13 +105,25 @@ impl Segment {
 /// The entries of a segment, checked as far as each stands alone. A flaw comes with
 /// the path that it is at.
 pub(crate) fn entries(document: Bytes) -> Result<Vec<Entry>, (String, Flaw)> {
-    let malformed = |_| ("a segment".to_owned(), Flaw::Malformed);
-    let wire = v1::SegmentDocument::decode(document).map_err(malformed)?;
-    let entries = wire.entries.into_iter().map(|wire| {
+    let malformed = || ("a segment".to_owned(), Flaw::Malformed);
+    let (mut entries, mut rest) = (Vec::new(), document);
+    while rest.has_remaining() {
+        let wire = next(&mut rest).ok_or_else(malformed)?;
         let path = wire.path.clone();
-        Entry::parse(wire).map_err(|flaw| (path.escape_ascii().to_string(), flaw))
-    });
-    entries.collect()
+        let entry = Entry::parse(wire);
+        entries.push(entry.map_err(|flaw| (path.escape_ascii().to_string(), flaw))?);
+    }
+    Ok(entries)
+}
+
+/// The next entry. A segment has nothing but entries: servers refuse the rest, too.
+fn next(document: &mut Bytes) -> Option<v1::Entry> {
+    if document.get_u8() != ENTRIES {
+        return None;
+    }
+    let length = prost::decode_length_delimiter(&mut *document).ok()?;
+    let is_whole = length <= document.remaining().min(MAX_ENTRY);
+    is_whole.then(|| v1::Entry::decode(document.split_to(length)).ok())?
 }
 
 /// Gathers entries to segments. Where one ends depends on the paths around it only, so

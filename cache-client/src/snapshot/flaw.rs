@@ -65,6 +65,9 @@ pub enum Flaw {
     /// Something below a file or a link.
     #[error("below something that is no directory")]
     Below,
+    /// The empty path for a file or a link.
+    #[error("the topmost is no directory")]
+    Top,
     /// The directory of an entry is not listed.
     #[error("its directory is not listed")]
     Orphan,

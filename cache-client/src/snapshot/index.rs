@@ -16,7 +16,7 @@ use prost::Message;
 use tempfile::NamedTempFile;
 
 use super::{
-    entry::{Contents, Meta, Time},
+    entry::{CHUNK_LIMIT, Contents, Meta, Time},
     path::TreePath,
     stat::Stat,
 };
@@ -33,7 +33,7 @@ const TICK: Duration = Duration::from_millis(50);
 const COARSE_TICK: Duration = Duration::from_secs(2);
 
 #[derive(Clone, PartialEq, Message)]
-struct Record {
+pub(super) struct Record {
     #[prost(bytes = "bytes", tag = "1")]
     path: Bytes,
     #[prost(uint64, tag = "2")]
@@ -110,15 +110,48 @@ impl Record {
             let (chunks, rest) = self.chunks.as_chunks::<CHUNK>();
             let chunks = chunks.iter().map(|chunk| {
                 let (hash, size) = chunk.split_first_chunk::<32>()?;
-                Some(Blob {
+                let size = u64::from_be_bytes(size.try_into().ok()?);
+                (1..=CHUNK_LIMIT).contains(&size).then(|| Blob {
                     digest: Digest::from_sha256(*hash),
-                    size: u64::from_be_bytes(size.try_into().ok()?),
+                    size,
                 })
             });
             rest.is_empty().then_some(())?;
             Contents::Chunks(chunks.collect::<Option<_>>()?)
         };
         (contents.size() == stat.size).then_some(contents)
+    }
+}
+
+#[cfg(any(test, feature = "fuzzing"))]
+impl Record {
+    /// Reads a record, as of a file that did not change since.
+    ///
+    /// # Panics
+    /// If what it says the file holds is not as long as the file, or not written again.
+    pub(super) fn fuzz(bytes: Bytes) {
+        let Ok(record) = Self::decode(bytes) else {
+            return;
+        };
+        let time = |seconds, nanos| Time { seconds, nanos };
+        let stat = Stat {
+            kind: super::stat::Kind::File,
+            meta: Meta {
+                mtime: time(record.mtime, record.mtime_nanos),
+                ..Meta::default()
+            },
+            size: record.size,
+            ctime: time(record.ctime, record.ctime_nanos),
+            device: record.device,
+            inode: record.inode,
+            links: 1,
+        };
+        let path = TreePath::parse(&record.path);
+        if let (Ok(path), Some(contents)) = (path, record.contents(&stat)) {
+            assert_eq!(contents.size(), record.size);
+            let again = Self::of(&path, &stat, &contents);
+            assert_eq!(again.contents(&stat), Some(contents));
+        }
     }
 }
 

@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a contract that does not hold panics")]
 
+mod corpus;
+
 use std::{
     ops::Range,
     sync::Arc,
@@ -16,6 +18,8 @@ use crate::{
     Algorithm, Binding, BlobStore, BlobStoreExt, Change, Content, Digest, Durability, Error, GROUP,
     Namespace, Precondition, Ref, RefKey, RefStore, Upload,
 };
+
+pub use self::corpus::replay;
 
 /// `len` bytes that differ from one `seed` to another and do not repeat soon.
 #[must_use]

@@ -6,9 +6,9 @@
 
 mod authenticator;
 mod config;
-mod credentials;
+pub(crate) mod credentials;
 mod error;
-mod htpasswd;
+pub(crate) mod htpasswd;
 mod keyring;
 mod layer;
 mod passwords;

@@ -30,6 +30,9 @@ mod served;
 mod trace;
 mod verbatim;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
+
 pub use self::{
     access_log::AccessLog,
     auth::{

@@ -59,10 +59,22 @@ impl Sources {
             let origin = format!("the flag for {key}");
             figment = figment.merge(Setting::new(origin, *key, parse(value)));
         }
-        figment
-            .extract()
-            .map_err(|error| ConfigError::from_figment(error, &figment))
+        extract(&figment)
     }
+
+    /// The same of a file's text.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(super) fn of_text(text: &str) -> Result<Config, ConfigError> {
+        static ORIGINS: std::sync::LazyLock<Figment> =
+            std::sync::LazyLock::new(|| Figment::from(Toml::string(UPSTREAMS)));
+        extract(&ORIGINS.clone().merge(Toml::string(text)))
+    }
+}
+
+fn extract(figment: &Figment) -> Result<Config, ConfigError> {
+    figment
+        .extract()
+        .map_err(|error| ConfigError::from_figment(error, figment))
 }
 
 /// `$XDG_DATA_HOME/cachalot`, or its default (XDG Base Directory Specification).

@@ -16,6 +16,8 @@ mod erase;
 mod eviction;
 mod fill;
 mod find;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod index;
 mod layout;
 mod lease;

@@ -7,6 +7,8 @@
 mod disk;
 mod metered;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub use disk::fuzzing;
 pub use disk::{
     BlobDurability, Checked, Collected, Disk, DiskConfig, DiskMetrics, Health, Scrubbed,
     VerifyReads,

@@ -192,6 +192,15 @@ impl Client {
     }
 }
 
+/// Reads what gives a token.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn read_given(json: &[u8]) {
+    let given = serde_json::from_slice::<Given>(json).ok();
+    if let Some(Pass::Token(value, _)) = given.and_then(Given::pass) {
+        assert!(value.is_sensitive());
+    }
+}
+
 /// The URL that gives tokens: encrypted, unless the origin itself is not.
 pub(crate) fn trusted(origin: &Origin, realm: &str) -> Result<Url, Failure> {
     let refused = |reason: &str| wrong(origin.base(), reason);

@@ -152,22 +152,16 @@ impl Download<'_> {
     fn continues(&self, answer: &HeaderMap, offset: u64) -> bool {
         let range = answer.get(header::CONTENT_RANGE).map(HeaderValue::to_str);
         let Some(Ok(range)) = range else { return false };
-        let Some((span, whole)) = range
-            .strip_prefix("bytes ")
-            .and_then(|range| range.split_once('/'))
-        else {
+        let Some((first, whole)) = first_and_whole(range) else {
             return false;
         };
-        let first = span
-            .split_once('-')
-            .and_then(|(first, _)| first.parse().ok());
-        let same_size = match (self.size, whole.parse::<u64>()) {
-            (Some(size), Ok(whole)) => size == whole,
-            (None, _) | (_, Err(_)) => true,
+        let same_size = match (self.size, whole) {
+            (Some(size), Some(whole)) => size == whole,
+            (None, _) | (_, None) => true,
         };
         let tag = answer.get(header::ETAG);
         let same_tag = tag.is_none() || tag == self.validators.etag.as_ref();
-        first == Some(offset) && same_size && same_tag
+        first == offset && same_size && same_tag
     }
 
     fn wrong(&self, reason: String) -> Failure {
@@ -176,4 +170,12 @@ impl Download<'_> {
             reason,
         }
     }
+}
+
+/// The first byte of a `Content-Range`, and how long the whole is if it says so (RFC 9110,
+/// 14.4).
+pub(crate) fn first_and_whole(range: &str) -> Option<(u64, Option<u64>)> {
+    let (span, whole) = range.strip_prefix("bytes ")?.split_once('/')?;
+    let (first, _) = span.split_once('-')?;
+    Some((first.parse().ok()?, whole.parse().ok()))
 }

@@ -47,8 +47,8 @@ impl Entry {
             headers: headers.collect(),
             expected: meta.expected.and_then(|text| text.parse().ok()),
             from: meta.from,
-            fetched: time(meta.fetched),
-            checked: time(meta.checked),
+            fetched: time(meta.fetched)?,
+            checked: time(meta.checked)?,
         })
     }
 
@@ -102,13 +102,18 @@ fn seconds(time: SystemTime) -> u64 {
     since.unwrap_or_default().as_secs()
 }
 
-fn time(seconds: u64) -> SystemTime {
-    SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+/// `None` if no clock can show it.
+fn time(seconds: u64) -> Option<SystemTime> {
+    SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn at(seconds: u64) -> SystemTime {
+        time(seconds).unwrap()
+    }
 
     #[test]
     fn a_stored_entry_is_read_as_it_was() {
@@ -120,16 +125,16 @@ mod tests {
             )]),
             expected: Some(Digest::sha256(b"x")),
             from: "https://packages.example/x".to_owned(),
-            fetched: time(100),
-            checked: time(200),
+            fetched: at(100),
+            checked: at(200),
         };
         let read = Entry::of(&entry.to_ref()).unwrap();
         assert_eq!(read.headers, entry.headers);
         assert_eq!(read.from, entry.from);
         assert_eq!(read.expected, entry.expected);
-        assert_eq!((read.fetched, read.checked), (time(100), time(200)));
-        assert_eq!(read.age(time(260)), Duration::from_secs(60));
-        assert_eq!(read.age(time(199)), Duration::MAX, "the clock was set back");
+        assert_eq!((read.fetched, read.checked), (at(100), at(200)));
+        assert_eq!(read.age(at(260)), Duration::from_secs(60));
+        assert_eq!(read.age(at(199)), Duration::MAX, "the clock was set back");
     }
 
     #[test]

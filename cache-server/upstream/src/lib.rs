@@ -44,6 +44,8 @@ mod tunnel;
 #[cfg(feature = "testing")]
 pub mod testing;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 #[cfg(test)]
 mod tests;
 

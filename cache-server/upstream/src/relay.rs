@@ -1,6 +1,8 @@
 //! Resources that nobody knows the class of: what their origin says of caching is kept
 //! to (RFC 9111, as a shared cache).
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod record;
 mod rules;
 

@@ -104,16 +104,17 @@ pub(super) fn strip(text: &str, ours: Option<&[String]>) -> String {
         let said = line.trim();
         if said == BEGIN || said == JOINED {
             if said == JOINED {
-                joined = Some(out.len());
+                // Its own end is the one that the line before was given.
+                let end = if line.ends_with("\r\n") { 2 } else { 1 };
+                joined = Some((out.len(), end));
             }
             lines = skip_block(lines, ours, &mut out);
         } else {
             out.push_str(line.strip_prefix(ASIDE).unwrap_or(line));
         }
     }
-    if joined == Some(out.len()) {
-        let end = if out.ends_with("\r\n") { 2 } else { 1 };
-        out.truncate(out.len().saturating_sub(end));
+    if let Some((length, end)) = joined.filter(|(length, _)| *length == out.len()) {
+        out.truncate(length.saturating_sub(end));
     }
     out
 }

@@ -514,7 +514,19 @@ fn forged_roots_are_refused_and_nothing_is_touched() {
 
 #[test]
 fn entries_outside_of_the_roots_are_refused() {
-    let rows: [(&str, Vec<v1::Entry>, &[&'static str], &str); 6] = [
+    let rows: [(&str, Vec<v1::Entry>, &[&'static str], &str); 8] = [
+        (
+            "a file in place of everything",
+            vec![file("")],
+            &[""],
+            ".: the topmost is no directory",
+        ),
+        (
+            "a link in place of everything",
+            vec![link("", "/etc")],
+            &[""],
+            ".: the topmost is no directory",
+        ),
         (
             "a file beside",
             vec![file("a"), file("b")],
@@ -570,13 +582,16 @@ fn documents_that_are_none_are_refused() {
     assert!(said.contains("the root document: "), "{said}");
     let said = refused("nothing", &store, Vec::new());
     assert!(said.contains("format 0"), "{said}");
-    let mut root = snapshot(&store, Vec::new());
-    root.segments[0].blob = Some(wire_blob(&store.put(vec![0x0a, 0x7f, 1])));
-    let said = refused("a truncated segment", &store, root.encode_to_vec());
-    assert!(
-        said.contains("a segment: not a document of this kind"),
-        "{said}"
-    );
+    // Cut off, and with a field that servers do not take either.
+    for segment in [vec![0x0a, 0x7f, 1], vec![0x10, 1]] {
+        let mut root = snapshot(&store, Vec::new());
+        root.segments[0].blob = Some(wire_blob(&store.put(segment)));
+        let said = refused("a broken segment", &store, root.encode_to_vec());
+        assert!(
+            said.contains("a segment: not a document of this kind"),
+            "{said}"
+        );
+    }
 }
 
 #[test]

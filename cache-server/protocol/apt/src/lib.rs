@@ -38,6 +38,8 @@ mod suite;
 mod transaction;
 mod wanted;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 #[cfg(test)]
 mod tests;
 

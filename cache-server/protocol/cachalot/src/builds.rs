@@ -42,7 +42,7 @@ const PAGE: usize = 64;
 
 /// What stands beside a build, so that most are told apart unread.
 #[derive(Clone, PartialEq, Message)]
-struct Label {
+pub(crate) struct Label {
     #[prost(string, tag = "1")]
     branch: String,
     #[prost(string, tag = "2")]
@@ -227,11 +227,11 @@ fn label(build: &Build) -> Bytes {
     Label { branch, target }.encode_to_vec().into()
 }
 
-fn label_of(to: &Ref) -> Option<Label> {
+pub(crate) fn label_of(to: &Ref) -> Option<Label> {
     Label::decode(Bound::read(to.clone())?.meta().clone()).ok()
 }
 
-fn check(build: &Build) -> Result<(), CachalotError> {
+pub(crate) fn check(build: &Build) -> Result<(), CachalotError> {
     let invalid = |field, reason: &str| Err(CachalotError::invalid(field, reason));
     for (field, text) in [
         ("build.branch", &build.branch),

@@ -57,6 +57,8 @@ mod statistics;
 mod tree;
 mod why;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 #[cfg(test)]
 mod tests;
 

@@ -91,7 +91,10 @@ impl Cachalot {
     }
 }
 
-fn page(refs: Vec<cache_proto::cachalot::v1::Ref>, after: Option<&str>) -> ListRefsResponse {
+pub(crate) fn page(
+    refs: Vec<cache_proto::cachalot::v1::Ref>,
+    after: Option<&str>,
+) -> ListRefsResponse {
     ListRefsResponse {
         refs,
         next_page: after.map_or_else(String::new, |name| BASE64_URL_SAFE_NO_PAD.encode(name)),
@@ -99,7 +102,11 @@ fn page(refs: Vec<cache_proto::cachalot::v1::Ref>, after: Option<&str>) -> ListR
 }
 
 /// The name behind which a page begins.
-fn place(shelf: Shelf, prefix: &str, page: &str) -> Result<Option<String>, CachalotError> {
+pub(crate) fn place(
+    shelf: Shelf,
+    prefix: &str,
+    page: &str,
+) -> Result<Option<String>, CachalotError> {
     if page.is_empty() {
         return Ok(None);
     }

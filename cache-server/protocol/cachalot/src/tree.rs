@@ -10,7 +10,7 @@ use cache_proto::cachalot::v1::{Blob, Entry, Segment, Snapshot, entry};
 use prost::Message;
 use tokio::task;
 
-use crate::{Cachalot, blob::Named, closure::Needs, error::CachalotError};
+use crate::{Cachalot, CachalotConfig, blob::Named, closure::Needs, error::CachalotError};
 
 /// The only format that there is.
 const FORMAT: u32 = 1;
@@ -38,15 +38,7 @@ impl Cachalot {
         let snapshot =
             Snapshot::decode(document).map_err(|error| CachalotError::invalid("root", error))?;
         let segments = self.segments(&snapshot).await?;
-
-        let most = self.config();
-        let roots = snapshot.roots.iter().map(|root| &**root);
-        let tree = Tree::new(most.snapshot_entries.min(snapshot.entries), roots);
-        let mut walk = Walk {
-            tree: tree.map_err(|error| CachalotError::invalid("root", error))?,
-            needs: Needs::new(most.snapshot_blobs),
-            bytes: 0,
-        };
+        let mut walk = Walk::of(&snapshot, self.config())?;
         for (place, (named, segment)) in segments.iter().zip(&snapshot.segments).enumerate() {
             let limit = self.config().snapshot_segment_bytes.0;
             let document = self.document("segments", *named, limit).await?;
@@ -60,20 +52,7 @@ impl Cachalot {
 
     /// The segments that a root document names, all of which are here.
     async fn segments(&self, snapshot: &Snapshot) -> Result<Vec<Named>, CachalotError> {
-        if snapshot.format != FORMAT {
-            let reason = format!("the format is {}, not {FORMAT}", snapshot.format);
-            return Err(CachalotError::invalid("root", reason));
-        }
-        let most = self.config().snapshot_entries;
-        if snapshot.entries > most {
-            return Err(CachalotError::invalid("root", EntryError::TooMany(most)));
-        }
-        let named = |segment: &Segment| Named::parse("segments", segment.blob.as_ref());
-        let segments: Vec<Named> = snapshot
-            .segments
-            .iter()
-            .map(named)
-            .collect::<Result<_, _>>()?;
+        let segments = named(snapshot, self.config())?;
         let mut needs = Needs::new(usize::MAX);
         for segment in &segments {
             needs.add(*segment);
@@ -121,6 +100,20 @@ async fn blocking<T: Send + 'static>(
     })
 }
 
+/// The segments that a root document names.
+fn named(snapshot: &Snapshot, most: &CachalotConfig) -> Result<Vec<Named>, CachalotError> {
+    if snapshot.format != FORMAT {
+        let reason = format!("the format is {}, not {FORMAT}", snapshot.format);
+        return Err(CachalotError::invalid("root", reason));
+    }
+    let most = most.snapshot_entries;
+    if snapshot.entries > most {
+        return Err(CachalotError::invalid("root", EntryError::TooMany(most)));
+    }
+    let named = |segment: &Segment| Named::parse("segments", segment.blob.as_ref());
+    snapshot.segments.iter().map(named).collect()
+}
+
 /// How far a snapshot was read.
 struct Walk {
     tree: Tree,
@@ -129,6 +122,17 @@ struct Walk {
 }
 
 impl Walk {
+    /// Before the first segment.
+    fn of(snapshot: &Snapshot, most: &CachalotConfig) -> Result<Self, CachalotError> {
+        let roots = snapshot.roots.iter().map(|root| &**root);
+        let tree = Tree::new(most.snapshot_entries.min(snapshot.entries), roots);
+        Ok(Self {
+            tree: tree.map_err(|error| CachalotError::invalid("root", error))?,
+            needs: Needs::new(most.snapshot_blobs),
+            bytes: 0,
+        })
+    }
+
     /// Takes a whole segment.
     fn segment(
         mut self,
@@ -271,4 +275,19 @@ fn next(document: &mut Bytes) -> Result<Entry, String> {
         return Err(format!("longer than {MAX_ENTRY} bytes"));
     }
     Entry::decode(document.split_to(length)).map_err(|error| error.to_string())
+}
+
+/// Reads a snapshot whose documents are given, with every blob here.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn read(root: &Bytes, documents: &[Bytes]) -> Result<(), CachalotError> {
+    let most = CachalotConfig::default();
+    check_root(root).map_err(|reason| CachalotError::invalid("root", reason))?;
+    let snapshot = Snapshot::decode(root.clone());
+    let snapshot = snapshot.map_err(|error| CachalotError::invalid("root", error))?;
+    let segments = named(&snapshot, &most)?;
+    let mut walk = Walk::of(&snapshot, &most)?;
+    for (place, (document, segment)) in documents.iter().zip(&snapshot.segments).enumerate() {
+        walk = walk.segment(place, document.clone(), segment.entries)?;
+    }
+    walk.end(&snapshot, segments).map(drop)
 }

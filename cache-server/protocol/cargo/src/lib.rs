@@ -54,6 +54,8 @@ mod route;
 mod serve;
 mod template;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 #[cfg(test)]
 mod tests;
 

@@ -46,6 +46,8 @@ mod relayed;
 mod route;
 mod serve;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 #[cfg(test)]
 mod tests;
 

@@ -30,6 +30,8 @@ mod route;
 mod serve;
 mod tarball;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 #[cfg(test)]
 mod tests;
 

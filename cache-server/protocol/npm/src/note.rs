@@ -102,7 +102,7 @@ fn check_object(document: &[u8]) -> Result<(), String> {
         .map_err(|error| format!("that is no JSON object: {error}"))
 }
 
-fn check_version(document: &[u8], name: &PackageName) -> Result<(), String> {
+pub(crate) fn check_version(document: &[u8], name: &PackageName) -> Result<(), String> {
     let manifest: Manifest = serde_json::from_slice(document)
         .map_err(|error| format!("that is no version of a package: {error}"))?;
     if manifest.name == name.as_str() {

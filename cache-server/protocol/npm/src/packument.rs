@@ -92,7 +92,7 @@ impl Npm {
 }
 
 /// A login page is no packument, and another package's is not this one's.
-fn check(document: &[u8], name: &PackageName) -> Result<(), String> {
+pub(crate) fn check(document: &[u8], name: &PackageName) -> Result<(), String> {
     let outline: Outline = serde_json::from_slice(document)
         .map_err(|error| format!("that is no packument: {error}"))?;
     if outline.name != name.as_str() {

@@ -58,6 +58,8 @@ mod session;
 mod tags;
 mod uploads;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 #[cfg(test)]
 mod tests;
 

@@ -48,6 +48,8 @@ mod proxy;
 mod route;
 mod tunnel;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 #[cfg(test)]
 mod tests;
 

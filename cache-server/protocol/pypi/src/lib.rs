@@ -54,6 +54,8 @@ mod serve;
 mod splice;
 mod wheel;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 #[cfg(test)]
 mod tests;
 

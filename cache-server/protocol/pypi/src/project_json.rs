@@ -243,3 +243,22 @@ impl Inner {
         }
     }
 }
+
+/// The document of `whale` as it is served, with every file led here and the first of the
+/// first list left out.
+///
+/// # Panics
+/// If it cannot be read any more, or another number of files is in it.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn fuzz(document: &[u8], base: &Url, project: &Project) {
+    let Ok(read) = Description::read(document, base, project) else {
+        return;
+    };
+    let withheld = Withheld::from([0]);
+    let _ = read.is_withheld(&withheld);
+    let all = read.files().count();
+    let led = |url: &Url| Some(format!("../../{}", url.path()));
+    let edited = splice(document, read.edits(&withheld, &led));
+    let again = Description::read(&edited, base, project).expect("what is left can be read");
+    assert_eq!(again.files().count(), all.saturating_sub(1));
+}

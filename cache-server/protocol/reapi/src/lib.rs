@@ -59,7 +59,7 @@ mod session;
 mod tree;
 mod write;
 
-#[cfg(feature = "fuzzing")]
+#[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 
 #[cfg(test)]

@@ -125,7 +125,7 @@ pub(super) const fn charge(size: u64) -> u64 {
     if size <= GROUP as u64 {
         size + 160
     } else {
-        size.next_multiple_of(4096)
+        size.div_ceil(4096).saturating_mul(4096)
     }
 }
 

@@ -24,7 +24,7 @@ pub(super) fn queue_key(code: u8, seq: u64) -> [u8; 9] {
     key
 }
 
-fn parse_queue_key(key: &[u8]) -> Option<(u8, u64)> {
+pub(super) fn parse_queue_key(key: &[u8]) -> Option<(u8, u64)> {
     let (code, seq) = key.split_first()?;
     Some((*code, u64::from_be_bytes(seq.try_into().ok()?)))
 }

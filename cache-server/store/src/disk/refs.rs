@@ -243,7 +243,7 @@ fn row_key(key: &RefKey) -> Vec<u8> {
     .concat()
 }
 
-fn row(to: &Ref) -> Vec<u8> {
+pub(super) fn row(to: &Ref) -> Vec<u8> {
     let since = to
         .written
         .duration_since(SystemTime::UNIX_EPOCH)
@@ -257,7 +257,7 @@ fn row(to: &Ref) -> Vec<u8> {
     })
 }
 
-fn parse(row: &[u8]) -> Option<Ref> {
+pub(super) fn parse(row: &[u8]) -> Option<Ref> {
     let row: Row<'_, &[u8]> = decode_borrowed(row)?;
     let closure = row.closure.iter().map(|packed| unpack(packed));
     Some(Ref {
@@ -269,7 +269,7 @@ fn parse(row: &[u8]) -> Option<Ref> {
     })
 }
 
-fn head(row: &[u8]) -> Option<Head> {
+pub(super) fn head(row: &[u8]) -> Option<Head> {
     let row: Row<'_, &[u8]> = decode_borrowed(row)?;
     Some(Head {
         target: unpack(row.target).ok()?,

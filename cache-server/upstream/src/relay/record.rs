@@ -43,12 +43,12 @@ impl Record {
             target: r.target,
             status: StatusCode::from_u16(meta.status).ok()?,
             headers,
-            received: SystemTime::UNIX_EPOCH + meta.received,
+            received: SystemTime::UNIX_EPOCH.checked_add(meta.received)?,
             delay: meta.delay,
         })
     }
 
-    fn to_ref(&self) -> Ref {
+    pub(super) fn to_ref(&self) -> Ref {
         let headers = self.headers.iter();
         let since = self.received.duration_since(SystemTime::UNIX_EPOCH);
         let meta = Meta {

@@ -1,0 +1,42 @@
+//! The readers of what is stored, for fuzz targets: a damaged row is none, and no reason to
+//! panic.
+
+use super::{
+    index::{Record, decode, encode},
+    layout::Key,
+    queues::{parse_queue_key, queue_key},
+    refs,
+};
+
+/// Reads bytes as each kind of row of the index.
+///
+/// # Panics
+/// If a row is not read again as it was written.
+pub fn records(input: &[u8]) {
+    if let Some(record) = decode::<Record>(input) {
+        assert_eq!(decode::<Record>(&encode(&record)).as_ref(), Some(&record));
+        assert!(record.charge() >= record.size);
+    }
+    if let Some(to) = refs::parse(input) {
+        let row = refs::row(&to);
+        assert_eq!(refs::parse(&row).as_ref(), Some(&to));
+        let head = refs::head(input).expect("a part of it");
+        assert_eq!((head.target, head.written), (to.target, to.written));
+    }
+    if let Some((code, seq)) = parse_queue_key(input) {
+        assert_eq!(queue_key(code, seq), input);
+    }
+    // Facts: where a walk was, and the epoch.
+    let _ = decode::<Option<Key>>(input);
+    let _ = decode::<u64>(input);
+}
+
+#[cfg(test)]
+mod tests {
+    use cache_core::testing::replay;
+
+    #[test]
+    fn rows_that_were_hard_to_read() {
+        replay("store_records", super::records);
+    }
+}

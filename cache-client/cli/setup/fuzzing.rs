@@ -2,14 +2,14 @@
 
 use super::{
     Edit, Value,
-    edit::{Setting, Undo, without_blocks},
+    edit::{Line, Setting, Trust, Undo, without_blocks},
     journal::Kept,
 };
 
 const SERVER: &str = "http://cache.example:3142";
 
-/// The edits of the tools; those of lines before Docker's.
-fn all() -> [Edit; 8] {
+/// The edits of the tools, of servers in the clear and, behind those, with an authority.
+fn all() -> [Edit; 11] {
     let set = |table: &[&str], key, value| Setting {
         table: table.iter().map(|it| (*it).to_owned()).collect(),
         key,
@@ -17,23 +17,25 @@ fn all() -> [Edit; 8] {
     };
     let text = |text: &str| Value::Text(text.to_owned());
     let first = Value::First("cache.example:3142".to_owned());
+    let line = |key, line: String| Line { key, line };
+    let pip = |trust| Edit::Pip {
+        index: format!("{SERVER}/pypi/simple/"),
+        trust,
+    };
+    let yarn = |trust| Edit::Yarn {
+        server: format!("{SERVER}/npm/"),
+        trust,
+    };
+    let registry = line("registry", format!("registry={SERVER}/npm/"));
+    let quoted = line("registry", format!("registry \"{SERVER}/npm/\""));
+    let authority = line("cafile", "cafile=/etc/ssl/ca.pem".to_owned());
+    let plain = || Trust::Plain("cache.example".to_owned());
+    let known = || Trust::By("/etc/ssl/ca.pem".to_owned());
     [
-        Edit::Pip {
-            index: format!("{SERVER}/pypi/simple/"),
-            trusted: Some("cache.example".to_owned()),
-        },
-        Edit::Line {
-            key: "registry",
-            line: format!("registry={SERVER}/npm/"),
-        },
-        Edit::Line {
-            key: "registry",
-            line: format!("registry \"{SERVER}/npm/\""),
-        },
-        Edit::Yarn {
-            server: format!("{SERVER}/npm/"),
-            plain: Some("cache.example".to_owned()),
-        },
+        pip(plain()),
+        Edit::Lines(vec![registry.clone()]),
+        Edit::Lines(vec![quoted]),
+        yarn(plain()),
         Edit::Uv {
             index: format!("{SERVER}/pypi/simple/"),
         },
@@ -48,6 +50,9 @@ fn all() -> [Edit; 8] {
         Edit::Mirror {
             url: SERVER.to_owned(),
         },
+        pip(known()),
+        Edit::Lines(vec![registry, authority]),
+        yarn(known()),
     ]
 }
 

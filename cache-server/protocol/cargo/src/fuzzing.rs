@@ -58,7 +58,7 @@ fn document(bytes: &[u8]) {
     let Ok(document) = Document::parse(Bytes::copy_from_slice(bytes)) else {
         return;
     };
-    let gone = |release: &Release| release.version.len() % 2 == 0;
+    let gone = |release: &Release| release.version.len().is_multiple_of(2);
     let versions = |document: &Document| -> Vec<String> {
         let releases = document.releases().iter();
         releases.map(|release| release.version.clone()).collect()

@@ -54,20 +54,20 @@ const ORIGINS: &str = r#"
 [store]
 data = "/nowhere"
 [[apt.archives]]
-origin = "https://deb.example/debian"
+origin = { url = "https://deb.example/debian" }
 [[cargo.registries]]
 name = "c"
-index = "https://index.example/"
-downloads = ["https://crates.example/"]
+index = { url = "https://index.example/" }
+downloads = [{ url = "https://crates.example/" }]
 [[file.origins]]
 url = "https://files.example/"
 [[npm.registries]]
 name = "n"
-origin = "https://npm.example/"
+origin = { url = "https://npm.example/" }
 [[pypi.indexes]]
 name = "p"
-simple = "https://packages.example/simple/"
-files = ["https://wheels.example/packages/"]
+simple = { url = "https://packages.example/simple/" }
+files = [{ url = "https://wheels.example/packages/" }]
 "#;
 
 static PLACES: LazyLock<Places> = LazyLock::new(|| {

@@ -170,7 +170,9 @@ impl<'a> Walk<'a> {
             ));
         }
         let stage = mount.from.as_ref().map(|from| from.to_lowercase());
-        let is_stage = stage.is_some_and(|stage| self.past.contains_key(&stage));
+        // No image is called by a number; in another file it would be another stage's.
+        let is_number = |name: &str| name.bytes().all(|byte| byte.is_ascii_digit());
+        let is_stage = stage.is_some_and(|it| self.past.contains_key(&it) || is_number(&it));
         if is_stage {
             let (line, id) = (instruction.line, &mount.id);
             self.mounts.doubts.push(format!(

@@ -17,7 +17,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use cache_core::{Action, Namespace};
 use cache_upstream::{Fetcher, Freshness, Origin, OriginError, Resource, Source, key};
-use http::{HeaderName, request::Parts};
+use http::{HeaderName, Method, request::Parts};
 
 use crate::{
     answer::{Answer, plain},
@@ -202,10 +202,14 @@ impl Oci {
 
 impl Oci {
     /// The same of the default registry, if there is one and it could be asked for it.
-    pub(crate) fn at_default(&self, endpoint: &Endpoint) -> Option<Route> {
+    ///
+    /// Who asks whether a blob is there is about to push: clients that pull ask for its
+    /// bytes. That another registry has it would make them leave it out.
+    pub(crate) fn at_default(&self, endpoint: &Endpoint, method: &Method) -> Option<Route> {
         self.mirrors()?.default.as_ref()?;
         let reads = matches!(endpoint.needs(), Some((Action::Read, _)));
-        reads.then(|| Route {
+        let probes = matches!(endpoint, Endpoint::ReadBlob(..)) && method == Method::HEAD;
+        (reads && !probes).then(|| Route {
             of: Of::Own,
             endpoint: endpoint.clone(),
         })

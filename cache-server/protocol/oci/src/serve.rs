@@ -87,7 +87,7 @@ impl Oci {
                 Box::pin(self.mirrored(route, parts)).await,
             );
         }
-        let default = self.at_default(&route.endpoint);
+        let default = self.at_default(&route.endpoint, &parts.method);
         let answered = self.own(route.endpoint, parts, body).await;
         match (default, answered) {
             (Some(default), Err(error)) if error.is_unknown() => {

@@ -195,6 +195,9 @@ async fn what_nobody_pushed_here_is_the_default_registrys() {
         (&*found.body, found.served.protocol),
         (&b"layer"[..], "oci-mirror")
     );
+    // Before a push; the client would take it for one that need not be sent.
+    let probed = mirrored.registry.head(&blob).await;
+    assert_eq!(probed.status, StatusCode::NOT_FOUND);
     let found = mirrored
         .registry
         .get("/v2/library/debian/manifests/1")

@@ -39,6 +39,8 @@ pub(crate) fn read(page: &[u8], base: &Url) -> Result<Listing, String> {
             "title" => is_simple |= is_title(&text_behind(page, &tag)),
             "base" => {
                 let joined = tag.value("href").and_then(|href| base.join(href).ok());
+                // The tag is cut out, so one that is followed nowhere must not count here.
+                let joined = joined.filter(|it| matches!(it.scheme(), "http" | "https"));
                 base = joined.unwrap_or(base);
                 listing.cut.push(tag.span);
             }

@@ -116,10 +116,9 @@ impl State {
         Ok(Some(content.with_tier(Tier::Disk)))
     }
 
-    /// What is stored as the bytes of a small blob, which is to be verified; `None` if they
-    /// are absent or unreadable.
+    /// The bytes of a small blob; `None` if they are absent or unreadable.
     pub(super) fn read_small(&self, key: &Key) -> Result<Option<Bytes>> {
-        Ok(self.small.unchecked(SMALL, key)?.map(Bytes::from))
+        Ok(self.small.undamaged(SMALL, key)?.map(Bytes::from))
     }
 
     pub(super) fn open_file(&self, key: &Key, record: &Record) -> Result<Option<Arc<OpenFile>>> {

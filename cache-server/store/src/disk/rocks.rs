@@ -87,17 +87,13 @@ impl Rocks {
         db.get_cf_opt(db.cf_handle(family)?, key, &options).ok()
     }
 
-    /// A value that the caller holds against a digest or a seal, so it is read without
-    /// the database's own checksum, which is a third of the time; a damaged one is as good
-    /// as absent.
-    pub(super) fn unchecked(&self, family: &str, key: &[u8]) -> Result<Option<Vec<u8>>> {
+    /// A value; a damaged one is as good as absent.
+    pub(super) fn undamaged(&self, family: &str, key: &[u8]) -> Result<Option<Vec<u8>>> {
         let db = self.db.read();
         let Some(family) = db.cf_handle(family) else {
             return Ok(None);
         };
-        let mut options = ReadOptions::default();
-        options.set_verify_checksums(false);
-        match db.get_cf_opt(family, key, &options) {
+        match db.get_cf(family, key) {
             Err(error) if error.kind() == rocksdb::ErrorKind::Corruption => {
                 tracing::error!(%error, "a stored value is damaged");
                 Ok(None)

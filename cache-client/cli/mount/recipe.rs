@@ -5,8 +5,10 @@ use serde_json::json;
 use super::{Tool, inside::Action, tool};
 use crate::dockerfile::CacheMount;
 
-/// Names of the build's contexts, secrets and arguments.
+/// Names of the build's contexts, stages, secrets and arguments; a mount may be from what
+/// a user calls anything else.
 pub(crate) const CONTEXT: &str = "cachalot-tool";
+const STAGE: &str = "cachalot-mount";
 pub(crate) const TOKEN: &str = "cachalot-token";
 pub(crate) const NUMBER: &str = "CACHALOT_RUN";
 
@@ -33,12 +35,12 @@ impl Recipe<'_> {
         let mut text = String::new();
         let mut result = String::from("FROM scratch\n");
         for (index, (mount, arguments)) in mounts.iter().enumerate() {
-            text += &format!("FROM scratch AS mount-{index}\nARG {NUMBER}\n");
+            text += &format!("FROM scratch AS {STAGE}-{index}\nARG {NUMBER}\n");
             if self.tool.has_roots {
                 text += &format!("ENV SSL_CERT_FILE={}/roots.pem\n", tool::AT);
             }
             text += &self.run(index, mount, arguments);
-            result += &format!("COPY --from=mount-{index} {REPORT}/ /\n");
+            result += &format!("COPY --from={STAGE}-{index} {REPORT}/ /\n");
         }
         text + &result
     }

@@ -68,7 +68,9 @@ pub(super) fn print(rows: &[Row]) {
         cells.push(format!("{:.2}", of(&row.restore, |it| it.processor)));
         cells.push(format!("{:.0}", row.peak(|it| it.peak) as f64 / 1e6));
         cells.push(match row.way {
-            Way::Ours => format!("{:.0}", row.peak(|it| it.server_peak) as f64 / 1e6),
+            Way::Ours | Way::Carried => {
+                format!("{:.0}", row.peak(|it| it.server_peak) as f64 / 1e6)
+            }
             Way::Archive | Way::Restic => "-".to_owned(),
         });
         println!("| {} | {} |", row.way, cells.join(" | "));
@@ -112,6 +114,14 @@ pub(super) fn goals(rows: &[Row]) -> Vec<Goal> {
             time(&archive.second) / time(&ours.second),
             "x",
             Bound::AtLeast(10.0),
+        ));
+    }
+    if let Some(carried) = row(Way::Carried) {
+        goals.push(goal(
+            "restore, of the time of tar and get",
+            time(&ours.restore) / time(&carried.restore),
+            "x",
+            Bound::AtMost(1.0),
         ));
     }
     if let Some(restic) = row(Way::Restic) {

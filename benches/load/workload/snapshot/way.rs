@@ -17,12 +17,14 @@ pub(super) enum Way {
     Ours,
     /// `tar | zstd` into a file, and back.
     Archive,
+    /// The same with the file on our server, as the runners of CI need it.
+    Carried,
     /// restic with a repository in a folder.
     Restic,
 }
 
-pub(super) fn all() -> [Way; 3] {
-    [Way::Ours, Way::Archive, Way::Restic]
+pub(super) fn all() -> [Way; 4] {
+    [Way::Ours, Way::Archive, Way::Carried, Way::Restic]
 }
 
 impl fmt::Display for Way {
@@ -30,6 +32,7 @@ impl fmt::Display for Way {
         f.write_str(match self {
             Self::Ours => "cachalot",
             Self::Archive => "tar, zstd",
+            Self::Carried => "tar, zstd, put and get",
             Self::Restic => "restic",
         })
     }
@@ -41,6 +44,7 @@ impl Way {
         match self {
             Self::Ours => "cachalot",
             Self::Archive => "archive",
+            Self::Carried => "carried",
             Self::Restic => "restic",
         }
     }
@@ -49,13 +53,14 @@ impl Way {
     pub(super) fn open(self, folder: &Path) -> Result<Box<dyn Store>> {
         let folder = folder.to_owned();
         Ok(match self {
-            Self::Ours => {
-                let server = TestServer::start_in(&folder.join("data"), &[]);
-                Box::new(Ours { server, folder })
-            }
+            Self::Ours => Box::new(Ours::start(folder)),
             Self::Archive => {
                 ensure!(has("tar") && has("zstd"), "no tar or no zstd");
                 Box::new(Archive { folder, saved: 0 })
+            }
+            Self::Carried => {
+                ensure!(has("tar") && has("zstd"), "no tar or no zstd");
+                Box::new(Carried(Ours::start(folder)))
             }
             Self::Restic => {
                 ensure!(has("restic"), "no restic");
@@ -92,9 +97,14 @@ struct Ours {
 }
 
 impl Ours {
+    fn start(folder: PathBuf) -> Self {
+        let server = TestServer::start_in(&folder.join("data"), &[]);
+        Self { server, folder }
+    }
+
     fn line(&self, what: &str) -> String {
         format!(
-            "XDG_CACHE_HOME={} exec {} --quiet --server http://{} {what}",
+            "XDG_CACHE_HOME={} {} --quiet --server http://{} {what}",
             self.folder.join("cache").display(),
             program::path("cachalot").display(),
             self.server.address(),
@@ -151,22 +161,12 @@ impl Archive {
 impl Store for Archive {
     fn save(&mut self, tree: &Path) -> String {
         self.saved += 1;
-        let archive = self.last();
-        // As the usual actions of CI do: all processors, no more effort than the default.
-        format!(
-            "tar -C {} --posix -cf - . | zstd -q -T0 -f -o {}",
-            tree.display(),
-            archive.display(),
-        )
+        pack(tree, &self.last())
     }
 
     fn restore(&self, target: &Path) -> String {
         let archive = self.last();
-        format!(
-            "zstd -q -dc {} | tar -C {} -xpf -",
-            archive.display(),
-            target.display()
-        )
+        unpack(&format!("zstd -q -dc {}", archive.display()), target)
     }
 
     fn restored(&self, target: &Path, _: &Path) -> PathBuf {
@@ -175,6 +175,49 @@ impl Store for Archive {
 
     fn received(&self) -> Result<u64> {
         size_of(&self.folder)
+    }
+}
+
+/// As the usual actions of CI do: all processors, no more effort than the default.
+fn pack(tree: &Path, archive: &Path) -> String {
+    let (tree, archive) = (tree.display(), archive.display());
+    format!("tar -C {tree} --posix -cf - . | zstd -q -T0 -f -o {archive}")
+}
+
+/// From what a command prints.
+fn unpack(command: &str, target: &Path) -> String {
+    format!("{command} | tar -C {} -xpf -", target.display())
+}
+
+struct Carried(Ours);
+
+impl Store for Carried {
+    fn save(&mut self, tree: &Path) -> String {
+        let archive = self.0.folder.join("archive");
+        let put = self.0.line(&format!("put {} bench", archive.display()));
+        format!("{} && {put}", pack(tree, &archive))
+    }
+
+    /// While it comes, which is faster than to wait for its end.
+    fn restore(&self, target: &Path) -> String {
+        let get = self.0.line("get bench");
+        unpack(&format!("{get} | zstd -q -dc"), target)
+    }
+
+    fn restored(&self, target: &Path, _: &Path) -> PathBuf {
+        target.to_owned()
+    }
+
+    fn received(&self) -> Result<u64> {
+        self.0.received()
+    }
+
+    fn server(&self) -> Option<u32> {
+        self.0.server()
+    }
+
+    fn close(&mut self) {
+        self.0.close();
     }
 }
 

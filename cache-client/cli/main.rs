@@ -16,14 +16,8 @@ mod setup;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
-use tikv_jemallocator::Jemalloc;
 
 use self::{command::Command, connection::Connection, exit::Exit, output::Output};
-
-/// Messages of megabytes come and go: the system's allocator gives their memory back each
-/// time, and the kernel zeroes it anew.
-#[global_allocator]
-static ALLOCATOR: Jemalloc = Jemalloc;
 
 /// The command line of a Cachalot build cache.
 #[derive(Debug, Parser)]

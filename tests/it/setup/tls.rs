@@ -151,6 +151,8 @@ fn beside_docker(test: &str, script: &str) -> Result<()> {
         r#"{DIGEST}{FAILS}
         PORT={port} ORIGIN={origin}
         echo 127.0.0.1 {NAME} >>/etc/hosts
+        # Go looks into that file again after five seconds (net, cacheMaxAge).
+        sleep 6
         export CACHALOT_URL=https://{NAME}:{port} CACHALOT_CA=/tls/ca.pem
         doctor() {{
             cachalot doctor --only $1 --package docker=base/debian:1 \

@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use anyhow::{Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
@@ -238,6 +239,20 @@ impl TestServer {
     #[must_use]
     pub fn admin_address(&self) -> String {
         format!("127.0.0.1:{}", self.admin_port)
+    }
+
+    /// Packages were served by this protocol, and nothing failed.
+    ///
+    /// # Errors
+    /// If that is not so.
+    pub fn served(&self, protocol: &str) -> Result<()> {
+        let of = |labels: &[&str]| self.metric("cachalot_requests_total", labels);
+        let protocol = format!("protocol=\"{protocol}\"");
+        let files = of(&[&protocol, "class=\"immutable\"", "op=\"get\""]);
+        let errors = of(&[&protocol, "outcome=\"error\""]);
+        ensure!(files > 0.0, "no file was served: {protocol}");
+        ensure!(errors == 0.0, "{errors} errors: {protocol}");
+        Ok(())
     }
 
     /// The port of the data listener.

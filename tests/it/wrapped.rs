@@ -152,7 +152,7 @@ impl Story {
             ensure!(report.executed > 0, "{report:#?}");
         }
         for protocol in needs.packages {
-            self.served(protocol)?;
+            self.server.served(protocol)?;
         }
         let packages = self.requests(needs.packages);
         let warm = self.build(checkout, "--branch feature/x")?;
@@ -184,17 +184,6 @@ impl Story {
             agrees(report, printed).with_context(|| printed.clone())?;
         }
         Ok(built)
-    }
-
-    /// Packages were served by this protocol, and nothing failed.
-    fn served(&self, protocol: &str) -> Result<()> {
-        let of = |labels: &[&str]| self.server.metric("cachalot_requests_total", labels);
-        let protocol = format!("protocol=\"{protocol}\"");
-        let files = of(&[&protocol, "class=\"immutable\"", "op=\"get\""]);
-        let errors = of(&[&protocol, "outcome=\"error\""]);
-        ensure!(files > 0.0, "no file was served: {protocol}");
-        ensure!(errors == 0.0, "{errors} errors: {protocol}");
-        Ok(())
     }
 
     fn requests(&self, protocols: &[&str]) -> f64 {

@@ -33,7 +33,10 @@ pub(crate) fn dockerfiles(input: &[u8]) {
 }
 
 /// The generated file has the very mounts that the user's has.
-fn recipe(mounts: &[CacheMount]) {
+///
+/// # Panics
+/// If it has not.
+pub(super) fn recipe(mounts: &[CacheMount]) {
     let tool = Tool {
         words: vec!["/cachalot/cachalot".to_owned()],
         has_roots: true,
@@ -41,7 +44,7 @@ fn recipe(mounts: &[CacheMount]) {
     let recipe = Recipe {
         tool: &tool,
         action: Action::List,
-        connection: vec!["--server".to_owned(), "http://cache.example".to_owned()],
+        connection: vec!["--server".to_owned(), "http://a b/\"\\".to_owned()],
         has_token: true,
     };
     let mounts: Vec<_> = mounts.iter().map(|it| (it.clone(), Vec::new())).collect();

@@ -58,7 +58,7 @@ fn tell(suite: &str, flags: &str, more: &str, run: &str, packages: &[&str]) {
         let cold = bake("main")?;
         ensure!(cold.executed >= 3, "{cold:#?}");
         for protocol in packages {
-            story.served(protocol)?;
+            story.server.served(protocol)?;
         }
         is_reused(&bake("feature/x")?)?;
         fs::write(project.path().join("shell/a"), "changed")?;

@@ -8,6 +8,7 @@ mod corpus;
 mod goal;
 mod grpc;
 mod index;
+mod memory;
 mod peer;
 mod processor;
 mod proxy;

@@ -1,16 +1,7 @@
 //! PUT of large blobs, each a new one, which the server must check before it
 //! acknowledges.
 
-use std::{
-    cell::Cell,
-    collections::HashMap,
-    fs::{self, File},
-    io::Write,
-    net::SocketAddr,
-    ops::Range,
-    path::Path,
-    time::Instant,
-};
+use std::{cell::Cell, collections::HashMap, net::SocketAddr, ops::Range, time::Instant};
 
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
@@ -22,6 +13,7 @@ use crate::{
     client::{self, Connection, request},
     corpus::{self, REPOSITORY, path_of},
     goal::{Bound, Goal},
+    memory,
     peer::{self, Peer, PeerName},
     report::Column,
     round::{Summary, Traffic, take_prepared_turns},
@@ -45,7 +37,8 @@ pub(super) fn run(bench: &mut Bench) -> Result<()> {
     // The warm-up is a round, too.
     let source = Source::new((bench.rounds + 1) * IN_A_ROUND);
     let turns: HashMap<_, _> = peers.iter().map(|it| (it.name(), Cell::new(0))).collect();
-    let touch = || touch_memory(&bench.folder);
+    // Twice of what a server will put there next.
+    let touch = || memory::touch(&bench.folder, 2 * IN_A_ROUND * LARGE);
     let rows = take_prepared_turns(bench, &peers, touch, |peer, _| {
         let turn = turns[peer.name()].replace(turns[peer.name()].get() + 1);
         let numbers = turn * IN_A_ROUND..(turn + 1) * IN_A_ROUND;
@@ -113,21 +106,6 @@ fn load(peer: &dyn Peer, source: &Source, numbers: Range<usize>) -> Result<Traff
         );
     }
     Ok(traffic)
-}
-
-/// Fills the data folder with twice of what a server will put there next, and empties
-/// it. The host of a virtual machine gives memory at its first touch, and takes it back
-/// when it is free for a while: at 0.4 GB/s where this was measured, in neither
-/// server's code.
-fn touch_memory(folder: &Path) -> Result<()> {
-    let path = folder.join("touched");
-    let mut file = File::create(&path)?;
-    let piece = vec![1; 1 << 20];
-    for _ in 0..2 * IN_A_ROUND * LARGE / piece.len() {
-        file.write_all(&piece)?;
-    }
-    drop(file);
-    Ok(fs::remove_file(path)?)
 }
 
 /// Begins an upload, and gives the path that closes it.

@@ -74,9 +74,9 @@ fn recc_compiles_nothing_twice() -> Result<()> {
     let first = compile(&recc, &server, "/src/first", "RECC_INSTANCE=")?;
     ensure!(first.hits() == 0 && first.misses() == all, "{first:?}");
 
-    let start = Seen::by(&server);
+    let start = Seen::by(&server, "recc");
     let second = compile(&recc, &server, "/home/second/checkout", "RECC_INSTANCE=")?;
-    let seen = Seen::by(&server) - start;
+    let seen = Seen::by(&server, "recc") - start;
     eprintln!("recc: {second:?}, {seen:?}");
     ensure!(
         is_mostly(second.hits(), second.hits() + second.misses()),
@@ -110,7 +110,8 @@ fn buildbox_gives_a_folder_back_as_it_was() -> Result<()> {
         let printed = recc.shell(&script)?;
         ensure!(printed.ends_with("\nSAME\n"), "{printed}");
     }
-    let seen = Seen::by(&server);
+    let seen = Seen::by(&server, "other");
+    ensure!(seen.blobs.hits > 0 && seen.blobs.stored > 0, "{seen:?}");
     ensure!(seen.blobs.errors == 0 && seen.blobs.misses == 0, "{seen:?}");
     Ok(())
 }
@@ -123,7 +124,7 @@ fn a_build_without_the_bytes_reads_next_to_nothing() -> Result<()> {
     };
     let server = TestServer::start(&["--quota", "1GiB"]);
     build(&bazel, &server, PROJECT, "/src/first", "")?;
-    let start = Seen::by(&server);
+    let start = Seen::by(&server, "bazel");
     let checkout = PROJECT.checkout("/src/second")?;
     let cache = format!("--remote_cache=grpc://{}", server.address());
     // Whoever asks for an output by name has it.
@@ -135,7 +136,7 @@ fn a_build_without_the_bytes_reads_next_to_nothing() -> Result<()> {
              echo ANSWER $(cat bazel-bin/answer)"
         ),
     )?;
-    let seen = Seen::by(&server) - start;
+    let seen = Seen::by(&server, "bazel") - start;
     let processes = Processes::all_printed(&printed)?;
     eprintln!("without the bytes: {processes:?}, {seen:?}");
     let built = processes.first().context("a build")?;
@@ -161,9 +162,9 @@ fn nothing_is_built_twice(bazel: &Bazel, server: &TestServer, flags: &str) -> Re
         "{ran:?}, and not {all}"
     );
 
-    let start = Seen::by(server);
+    let start = Seen::by(server, "bazel");
     let second = build(bazel, server, PROJECT, "/home/second/checkout", flags)?;
-    let seen = Seen::by(server) - start;
+    let seen = Seen::by(server, "bazel") - start;
     eprintln!("first {ran:?}; second {:?}; {seen:?}", second.processes);
     let hits = second.processes.remote_hits() as u64;
     ensure!(is_mostly(hits, all as u64), "{:?}", second.processes);
@@ -243,8 +244,10 @@ struct Seen {
 }
 
 impl Seen {
-    fn by(server: &TestServer) -> Self {
-        let of = |class| Outcomes::labelled(server, &["protocol=\"reapi\"", class]);
+    /// Of what the client of this name asked for.
+    fn by(server: &TestServer, client: &str) -> Self {
+        let client = format!("client=\"{client}\"");
+        let of = |class| Outcomes::labelled(server, &["protocol=\"reapi\"", &client, class]);
         Self {
             actions: of("class=\"index\""),
             blobs: of("class=\"immutable\""),

@@ -186,9 +186,13 @@ impl CommandLine {
     /// The same command line without the flag, wherever it stands as one: not as the value
     /// of another, and not behind `--`.
     pub(crate) fn without(&self, name: &str) -> Self {
-        let takes_next = |word| {
-            let all = [BUILD, BUILDX, COMPOSE, DOCKER];
-            all.iter().any(|valued| valued.contains(&word))
+        // What is told apart behind the verb as `arguments` does it.
+        let takes_next = |word, at| {
+            let valued: &[_] = match at < self.at {
+                true => &[BUILD, BUILDX, COMPOSE, DOCKER],
+                false => &[BUILD, COMPOSE],
+            };
+            valued.iter().any(|valued| valued.contains(&word))
         };
         let mut kept = Vec::new();
         let (mut at, mut head) = (0, self.at);
@@ -200,7 +204,7 @@ impl CommandLine {
             let attached = word.strip_prefix(name);
             let is_it = word == name;
             let is_it_with_value = attached.is_some_and(|rest| rest.starts_with('='));
-            let length = 1 + usize::from(is_it || !is_it_with_value && takes_next(word));
+            let length = 1 + usize::from(is_it || !is_it_with_value && takes_next(word, at));
             let end = (at + length).min(self.words.len());
             if is_it || is_it_with_value {
                 head -= self.at.saturating_sub(at).min(end - at);

@@ -1,4 +1,4 @@
-//! Which program asks, as its `User-Agent` says (RFC 9110, 10.1.5).
+//! Which program asks, as its `User-Agent` says (RFC 9110, 10.1.5), or the protocol.
 
 use http::{HeaderMap, header};
 
@@ -33,6 +33,10 @@ pub enum Client {
     Containers,
     /// Bazel.
     Bazel,
+    /// Buck2.
+    Buck2,
+    /// recc.
+    Recc,
     /// Our own command line, and what else embeds its library.
     Cachalot,
     /// Any other, or none that says so.
@@ -52,7 +56,11 @@ impl Client {
     }
 
     /// By the first product; whoever is built upon another names it after itself.
-    fn named(agent: &str) -> Self {
+    ///
+    /// A handler whose protocol has another place for it puts what this says on its
+    /// response, as an extension.
+    #[must_use]
+    pub fn named(agent: &str) -> Self {
         let first = agent.split(['/', ' ']).next().unwrap_or_default();
         let is = |name: &str| first.eq_ignore_ascii_case(name);
         match first {
@@ -74,6 +82,8 @@ impl Client {
                 Self::Containers
             }
             _ if is("bazel") => Self::Bazel,
+            _ if is("buck2") => Self::Buck2,
+            _ if is("recc") => Self::Recc,
             _ if is("cachalot") => Self::Cachalot,
             // `Debian APT-HTTP/1.3 (2.6.1)`.
             _ if agent.contains("APT-HTTP/") => Self::Apt,
@@ -99,6 +109,8 @@ impl Client {
             Self::Containerd => "containerd",
             Self::Containers => "containers",
             Self::Bazel => "bazel",
+            Self::Buck2 => "buck2",
+            Self::Recc => "recc",
             Self::Cachalot => "cachalot",
             Self::Other => "other",
         }
@@ -134,6 +146,8 @@ mod tests {
             ("Buildah/1.39.3", "containers"),
             ("skopeo/1.18.0", "containers"),
             ("bazel/7.7.1", "bazel"),
+            ("buck2", "buck2"),
+            ("recc", "recc"),
             ("cachalot/0.1.0 tonic/0.14.9", "cachalot"),
             ("curl/8.14.1", "other"),
             ("", "other"),

@@ -75,6 +75,9 @@ impl Exchange {
         self.identity = response.extensions.get().cloned();
         self.id = RequestId::told(&response.headers);
         self.package = response.extensions.get().cloned();
+        if let Some(client) = response.extensions.get() {
+            self.client = *client;
+        }
         if let Some(asked) = &mut self.asked {
             asked.answered(response);
         }

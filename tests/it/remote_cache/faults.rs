@@ -86,8 +86,8 @@ fn a_build_goes_on_when_the_server_is_killed() -> Result<()> {
             let at = "/src/first";
             build_at(&bazel, &address, PROJECT, at, flags)
         });
-        wait_until(|| Seen::by(&server).actions.stored >= 20 || build.is_finished())?;
-        let stored = Seen::by(&server).actions.stored;
+        wait_until(|| Seen::by(&server, "bazel").actions.stored >= 20 || build.is_finished())?;
+        let stored = Seen::by(&server, "bazel").actions.stored;
         server.kill();
         ensure!(stored < PROJECT.actions() as u64, "it was too late to kill");
         build.join().expect("no panic")

@@ -39,7 +39,7 @@ fn a_token_says_what_a_build_may_do() -> Result<()> {
 
     // A reader's build works, and leaves nothing behind.
     with("reader-correct-horse", "/src/reader")?;
-    let seen = Seen::by(&server);
+    let seen = Seen::by(&server, "bazel");
     ensure!(
         seen.actions.stored == 0 && seen.blobs.stored == 0,
         "{seen:?}"

@@ -170,8 +170,16 @@ pub(crate) fn resolve(base: &Url, text: &str) -> Option<Link> {
         && !url.path().ends_with('/')
         && !text.trim().is_empty();
     is_file.then(|| Link {
-        is_absolute: Url::parse(text.trim()).is_ok(),
+        is_absolute: is_absolute(text.trim()),
         url,
         fragment,
     })
+}
+
+/// Whether a text that leads to a file leads there from every page. `https:/whale` does
+/// not: it is a path on a page that is itself of `https` (WHATWG URL, "special relative or
+/// authority state").
+fn is_absolute(text: &str) -> bool {
+    let scheme = text.split_once("://").map(|(scheme, _)| scheme);
+    scheme.is_some_and(|it| it.eq_ignore_ascii_case("http") || it.eq_ignore_ascii_case("https"))
 }

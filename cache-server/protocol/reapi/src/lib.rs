@@ -56,6 +56,7 @@ mod reapi;
 mod resource_name;
 mod serve;
 mod session;
+mod tool;
 mod tree;
 mod write;
 

@@ -1,6 +1,6 @@
 //! The services behind one router.
 
-use axum::Router;
+use axum::{Router, middleware};
 use cache_proto::{
     google::bytestream::byte_stream_server::ByteStreamServer,
     reapi::{
@@ -9,7 +9,7 @@ use cache_proto::{
     },
 };
 
-use crate::{call::CALLS, reapi::Reapi};
+use crate::{call::CALLS, reapi::Reapi, tool};
 
 /// `build.bazel.remote.execution.v2` without execution, and `google.bytestream`.
 ///
@@ -23,11 +23,12 @@ pub fn router<S: Clone + Send + Sync + 'static>(reapi: Reapi) -> Router<S> {
     let blobs = blobs.max_decoding_message_size(most);
     let bytes = ByteStreamServer::new(reapi).max_decoding_message_size(most);
     let reapi = |service| format!("/build.bazel.remote.execution.v2.{service}/{{method}}");
-    CALLS.around(
+    let calls = CALLS.around(
         Router::new()
             .route_service(&reapi("Capabilities"), capabilities)
             .route_service(&reapi("ActionCache"), actions)
             .route_service(&reapi("ContentAddressableStorage"), blobs)
             .route_service("/google.bytestream.ByteStream/{method}", bytes),
-    )
+    );
+    calls.layer(middleware::from_fn(tool::told))
 }

@@ -87,6 +87,14 @@ fn user_data(environment: &BTreeMap<String, String>) -> Option<String> {
 
 /// Numbers, booleans and `[lists]` are such; all else is text.
 fn parse(text: &str) -> Value {
+    // Figment 0.10.19 counts characters where bytes are meant when it takes an escape out of
+    // a quoted string: such text loses some, or ends the program. TOML's reader does not.
+    if text.contains('"') && text.contains('\\') && !text.is_ascii() {
+        let value = Figment::from(Toml::string(&format!("value = {text}")));
+        return value
+            .extract_inner("value")
+            .unwrap_or_else(|_| Value::from(text));
+    }
     match text.parse() {
         Ok(value) => value,
         Err(never) => match never {},

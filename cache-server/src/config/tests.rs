@@ -104,6 +104,23 @@ fn flags_outrank_the_environment_and_that_the_file() {
 }
 
 #[test]
+fn a_variable_has_any_text_in_it() {
+    let data = |value: &str| {
+        let config = load("", &[("CACHALOT_STORE__DATA", value)], &[]);
+        config.unwrap().store.data.to_str().unwrap().to_owned()
+    };
+    for (value, expected) in [
+        (r"/wäl\der", r"/wäl\der"),
+        (r#""/w\"l""#, r#"/w"l"#),
+        (r#""/wäl\\der""#, r"/wäl\der"),
+        (r#""/wäl\u00e4""#, "/wälä"),
+        (r#""ä\"#, r#""ä\"#),
+    ] {
+        assert_eq!(data(value), expected, "{value}");
+    }
+}
+
+#[test]
 fn variables_of_others_are_left_alone() {
     let kubernetes = [
         ("CACHALOT_PORT", "tcp://10.0.0.1:3142"),

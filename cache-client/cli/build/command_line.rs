@@ -166,6 +166,16 @@ impl CommandLine {
         globals.into_iter().chain(words).collect()
     }
 
+    /// Where compose's own flags begin: behind `docker compose`, or behind the program that
+    /// is compose alone.
+    pub(crate) fn behind_compose(&self) -> usize {
+        let program = self.words[0].rsplit('/').next().unwrap_or_default();
+        match program {
+            "docker" => (behind(&self.words, 1, DOCKER) + 1).min(self.at),
+            _ => 1,
+        }
+    }
+
     /// The same command line with further flags before the user's.
     pub(crate) fn with(&self, flags: impl IntoIterator<Item = String>) -> Self {
         let mut words = self.words[..self.at].to_vec();

@@ -73,7 +73,7 @@ pub(crate) fn reading(line: &CommandLine, file: &Path) -> CommandLine {
 /// The command line with a flag of compose itself, which stands before its verb.
 pub(crate) fn globally(line: &CommandLine, flag: &[String; 2]) -> CommandLine {
     let (words, at) = (line.words(), line.head().len());
-    let first = words.iter().position(|it| it == "compose").unwrap_or(0) + 1;
+    let first = line.behind_compose();
     let words = [&words[..first], &flag[..], &words[first..]].concat();
     line.replaced(words, at + flag.len())
 }
@@ -185,13 +185,26 @@ mod tests {
 
     #[test]
     fn compose_reads_the_model_in_place_of_the_files() -> Result<()> {
-        let words = "docker compose -f a.yaml -f b.yaml -p x build --pull web";
-        let line = CommandLine::parse(words.split(' ').map(str::to_owned).collect())?;
-        let line = reading(&line, Path::new("/tmp/m"));
-        let words = line.words().join(" ");
-        assert_eq!(words, "docker compose --file /tmp/m -p x build --pull web");
-        let last = line.head().last().context("a verb")?;
-        assert_eq!(last, "build");
+        for (words, expected) in [
+            (
+                "docker compose -f a.yaml -f b.yaml -p x build --pull web",
+                "docker compose --file /tmp/m -p x build --pull web",
+            ),
+            (
+                "docker --context compose compose build web",
+                "docker --context compose compose --file /tmp/m build web",
+            ),
+            (
+                "docker-compose -f a.yaml build web compose",
+                "docker-compose --file /tmp/m build web compose",
+            ),
+        ] {
+            let line = CommandLine::parse(words.split(' ').map(str::to_owned).collect())?;
+            let line = reading(&line, Path::new("/tmp/m"));
+            assert_eq!(line.words().join(" "), expected);
+            let last = line.head().last().context("a verb")?;
+            assert_eq!(last, "build");
+        }
         Ok(())
     }
 }

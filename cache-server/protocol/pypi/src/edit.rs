@@ -90,10 +90,10 @@ impl Edit {
             (file.span.clone(), text)
         });
         let cuts = self.listing.cut.iter().cloned().chain(self.cuts());
-        splice(
-            page,
-            cuts.map(|cut| (cut, String::new())).chain(urls).collect(),
-        )
+        // A `<` before what is cut out of HTML must not open a tag with what is behind it.
+        let gap = if self.view.form.is_json() { "" } else { " " };
+        let cuts = cuts.map(|cut| (cut, gap.to_owned()));
+        splice(page, cuts.chain(urls).collect())
     }
 
     /// A URL's string in JSON, and the metadata that the page does not have.

@@ -95,7 +95,7 @@ async fn a_base_moves_urls_and_is_not_passed_on() {
     let here = format!("../../packages/main/six/{}", setup.site());
     assert_eq!(
         served.text(),
-        format!("<a href=\"{here}/b/six-1.0.whl\">six</a>")
+        format!(" <a href=\"{here}/b/six-1.0.whl\">six</a>")
     );
 }
 

@@ -8,6 +8,7 @@ use cache_core::{Blob, Digest};
 use cache_upstream::OriginConfig;
 use futures::FutureExt;
 use http::{HeaderMap, HeaderValue, header};
+use percent_encoding::percent_decode_str;
 use url::Url;
 
 use crate::{
@@ -15,7 +16,7 @@ use crate::{
     config::IndexConfig,
     edit::{Edit, Learned, View},
     index::Index,
-    listing::Listing,
+    listing::{File, Listing},
     name::Project,
     policy::Withheld,
     project_json,
@@ -121,7 +122,12 @@ fn served(edit: &Edit, from: Form, page: &[u8]) {
     let bytes = edit.page(from, page);
     let stays = edit.listing.files.iter().enumerate();
     let stays = stays.filter(|(at, _)| !edit.withheld.contains(at));
-    let stays: Vec<_> = stays.map(|(_, file)| file).collect();
+    // HTML has no other name of a file than its URL's.
+    let has_name = |file: &&File| {
+        let name = file.url.path().rsplit('/').next().unwrap_or_default();
+        edit.view.form.is_json() || percent_decode_str(name).decode_utf8().is_ok()
+    };
+    let stays: Vec<_> = stays.map(|(_, file)| file).filter(has_name).collect();
     let read = |scheme: &str| {
         let ours = url(&format!(
             "{scheme}://cache.example:3142/pypi/main/simple/whale/"

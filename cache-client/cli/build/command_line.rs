@@ -113,7 +113,7 @@ impl CommandLine {
         let Some(program) = words.first() else {
             bail!("what is to be built? as in: cachalot build -- docker buildx build .");
         };
-        let program = program.rsplit('/').next().unwrap_or_default();
+        let program = file_name(program);
         let (at, verb) = match program {
             "docker" => behind_docker(&words)?,
             "docker-compose" => (behind(&words, 1, COMPOSE), Some(Verb::Compose)),
@@ -157,10 +157,9 @@ impl CommandLine {
 
     /// Another command of the same program, with the same connection to the daemon.
     pub(crate) fn beside(&self, words: &[&str]) -> Vec<String> {
-        let program = self.words[0].rsplit('/').next().unwrap_or_default();
-        let globals = match program {
-            "docker" => self.words[..behind(&self.words, 1, DOCKER)].to_vec(),
-            _ => vec!["docker".to_owned()],
+        let globals = match self.behind_globals() {
+            Some(at) => self.words[..at].to_vec(),
+            None => vec!["docker".to_owned()],
         };
         let words = words.iter().map(|word| (*word).to_owned());
         globals.into_iter().chain(words).collect()
@@ -169,11 +168,13 @@ impl CommandLine {
     /// Where compose's own flags begin: behind `docker compose`, or behind the program that
     /// is compose alone.
     pub(crate) fn behind_compose(&self) -> usize {
-        let program = self.words[0].rsplit('/').next().unwrap_or_default();
-        match program {
-            "docker" => (behind(&self.words, 1, DOCKER) + 1).min(self.at),
-            _ => 1,
-        }
+        let at = self.behind_globals().map_or(1, |at| at + 1);
+        at.min(self.at)
+    }
+
+    /// Where docker's own flags end, unless the program is a plugin called by itself.
+    fn behind_globals(&self) -> Option<usize> {
+        (file_name(&self.words[0]) == "docker").then(|| behind(&self.words, 1, DOCKER))
     }
 
     /// The same command line with further flags before the user's.
@@ -288,6 +289,10 @@ impl CommandLine {
         };
         all.filter_map(value).next_back()
     }
+}
+
+fn file_name(program: &str) -> &str {
+    program.rsplit('/').next().unwrap_or_default()
 }
 
 fn behind_docker(words: &[String]) -> Result<(usize, Option<Verb>)> {

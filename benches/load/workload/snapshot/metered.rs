@@ -20,8 +20,10 @@ const PAUSE: Duration = Duration::from_millis(5);
 pub(super) struct Metered {
     /// Wall time.
     pub(super) time: f64,
-    /// Seconds of processors, of the command and of the server.
+    /// Seconds of processors, of the command.
     pub(super) processor: f64,
+    /// Seconds of processors, of the server.
+    pub(super) server_processor: f64,
     /// Bytes of memory, of the command and its children.
     pub(super) peak: u64,
     /// Bytes of memory, of the server.
@@ -56,7 +58,7 @@ pub(super) fn run(line: &str, server: Option<u32>) -> Result<Metered> {
     ensure!(status.success(), "{line}: {status}");
     metered.processor = (time_of_children()? - children).as_secs_f64();
     if let Some(pid) = server {
-        metered.processor += (time_of(pid)? - server_before).as_secs_f64();
+        metered.server_processor = (time_of(pid)? - server_before).as_secs_f64();
         metered.server_peak = peak_of(pid)?;
     }
     Ok(metered)

@@ -49,6 +49,11 @@ impl Way {
         }
     }
 
+    /// Whether our server is a part of it, on the same processors.
+    pub(super) fn has_server(self) -> bool {
+        matches!(self, Self::Ours | Self::Carried)
+    }
+
     /// An empty store.
     pub(super) fn open(self, folder: &Path) -> Result<Box<dyn Store>> {
         let folder = folder.to_owned();

@@ -149,20 +149,10 @@ async fn lists_are_ordered_and_paged(store: &dyn RefStore) {
         .rev()
         .map(|n| Binding::set(key("r", n), leads_to(n.as_bytes())));
     store.bind(barrier(bindings.collect())).await.unwrap();
-    store
-        .bind(barrier(vec![Binding::set(
-            key("r/x", "tag/a2"),
-            leads_to(b"x"),
-        )]))
-        .await
-        .unwrap();
-    store
-        .bind(barrier(vec![Binding::set(
-            key("r0", "tag/a3"),
-            leads_to(b"y"),
-        )]))
-        .await
-        .unwrap();
+    for (namespace, name) in [("r/x", "tag/a2"), ("r0", "tag/a3")] {
+        let beside = Binding::set(key(namespace, name), leads_to(b"x"));
+        store.bind(barrier(vec![beside])).await.unwrap();
+    }
 
     let namespace: Namespace = "r".parse().unwrap();
     let all = store.list(&namespace, "", None, 100).await.unwrap();

@@ -96,8 +96,7 @@ fn forged_roots_are_refused_and_nothing_is_touched() {
         let store = Memory::default();
         let mut root = snapshot(&store, vec![dir("a"), file("a/b")]);
         forge(&mut root);
-        let said = refused(attack, &store, root.encode_to_vec());
-        assert!(said.contains(expected), "{attack}: {said}");
+        refused_as(attack, &store, root.encode_to_vec(), expected);
     }
 }
 
@@ -156,8 +155,7 @@ fn entries_outside_of_the_roots_are_refused() {
     for (attack, entries, roots, expected) in rows {
         let store = Memory::default();
         let root = rooted(&store, entries, roots);
-        let said = refused(attack, &store, root.encode_to_vec());
-        assert!(said.contains(expected), "{attack}: {said}");
+        refused_as(attack, &store, root.encode_to_vec(), expected);
     }
 }
 
@@ -165,21 +163,28 @@ fn entries_outside_of_the_roots_are_refused() {
 fn documents_that_are_none_are_refused() {
     let store = Memory::default();
     let honest = snapshot(&store, vec![dir("a"), file("a/b")]).encode_to_vec();
-    let said = refused("noise", &store, vec![0xff; 100]);
-    assert!(said.contains("the root document: not a document"), "{said}");
-    let said = refused("truncated", &store, honest[..honest.len() - 3].to_vec());
-    assert!(said.contains("the root document: "), "{said}");
-    let said = refused("nothing", &store, Vec::new());
-    assert!(said.contains("format 0"), "{said}");
+    let documents = [
+        (
+            "noise",
+            vec![0xff; 100],
+            "the root document: not a document",
+        ),
+        (
+            "truncated",
+            honest[..honest.len() - 3].to_vec(),
+            "the root document: ",
+        ),
+        ("nothing", Vec::new(), "format 0"),
+    ];
+    for (attack, document, expected) in documents {
+        refused_as(attack, &store, document, expected);
+    }
     // Cut off, and with a field that servers do not take either.
     for segment in [vec![0x0a, 0x7f, 1], vec![0x10, 1]] {
         let mut root = snapshot(&store, Vec::new());
         root.segments[0].blob = Some(wire_blob(&store.put(segment)));
-        let said = refused("a broken segment", &store, root.encode_to_vec());
-        assert!(
-            said.contains("a segment: not a document of this kind"),
-            "{said}"
-        );
+        let expected = "a segment: not a document of this kind";
+        refused_as("a broken segment", &store, root.encode_to_vec(), expected);
     }
 }
 
@@ -193,4 +198,10 @@ fn a_root_too_large_to_be_one_is_not_even_read() {
     let error = bring(&store, "key", to.path()).expect_err("refused");
     assert!(error.to_string().contains("a document of"), "{error}");
     assert!(store.with(|state| state.reads.is_empty()));
+}
+
+/// Refused with a message that has these words.
+fn refused_as(attack: &str, store: &Memory, document: Vec<u8>, expected: &str) {
+    let said = refused(attack, store, document);
+    assert!(said.contains(expected), "{attack}: {said}");
 }

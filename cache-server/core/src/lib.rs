@@ -26,6 +26,7 @@ mod cache;
 mod clock;
 mod digest;
 mod error;
+mod growing;
 mod memory;
 mod outcome;
 mod refs;
@@ -46,6 +47,7 @@ pub use self::{
     clock::{Clock, ManualClock, SystemClock},
     digest::{Algorithm, Digest, DigestError, Hasher},
     error::{BoxError, Error, Result},
+    growing::{Failure, Grower, Growing},
     memory::Memory,
     outcome::{Outcome, Tier},
     refs::{

@@ -37,7 +37,7 @@ pub struct Found {
 #[derive(Clone, Debug)]
 pub(crate) enum Body {
     Stored(Blob),
-    Arriving(Arc<Transfer>),
+    Arriving(Transfer),
     Passing(Arc<Passing>, u64),
 }
 
@@ -48,7 +48,7 @@ impl Found {
     pub fn content(&self) -> Arc<dyn Content> {
         match &self.body {
             Body::Stored(blob) => blob.content(),
-            Body::Arriving(transfer) => Arc::clone(transfer) as _,
+            Body::Arriving(transfer) => transfer.content(),
             Body::Passing(passing, _) => Arc::clone(passing) as _,
         }
     }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use cache_core::{Blob, Digest, Outcome, Upload};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use tokio::{sync::watch, time::Instant};
+use tokio::time::Instant;
 
 use crate::{
     Class, Refused, Resource, Source,
@@ -17,7 +17,7 @@ use crate::{
     headers::{Validators, kept, refreshed},
     metrics::Reason,
     resource::judged,
-    transfer::{Progress, Transfer},
+    transfer::Transfer,
 };
 
 /// A 304 is believed so long; then the whole is fetched once, lest an origin whose
@@ -239,16 +239,10 @@ impl Flight {
             }
             Err(error) => return Err(error.into()),
         };
-        let (sender, progress) = watch::channel(Progress::Growing(0));
-        let transfer = Transfer {
-            headers: headers.clone(),
-            size,
-            taken: writer.taken(),
-            progress,
-        };
+        let (grower, transfer) = Transfer::begin(headers.clone(), size, writer.taken());
         let streams = self.resource.check.is_none();
         if streams {
-            lander.land(Ok(Landed::Arriving(Arc::new(transfer))));
+            lander.land(Ok(Landed::Arriving(transfer)));
         }
 
         let received = self
@@ -263,7 +257,7 @@ impl Flight {
             size,
             limit,
             stall: self.inner.config.stall_timeout.0,
-            progress: &sender,
+            grower: &grower,
             received: &|bytes| received.inc_by(bytes),
         };
         self.inner.metrics.transfers.inc();
@@ -277,7 +271,7 @@ impl Flight {
             Ok((entry, blob)) => {
                 self.inner.distrusted.remove(&self.resource.key);
                 self.inner.forget_refusal(&self.resource.key);
-                sender.send_replace(Progress::Stored(blob.clone()));
+                grower.stored(blob.clone());
                 lander.land(Ok(Landed::Fetched(entry, blob)));
                 Ok(Asked::Done)
             }
@@ -285,7 +279,7 @@ impl Flight {
                 // Those who read along are told; nobody else can help them any more.
                 tracing::warn!(%source, %failure, "a transfer came to nothing");
                 self.inner.metrics.failed(&source.origin, &failure);
-                sender.send_replace(Progress::Failed(failure));
+                grower.failed(failure);
                 Ok(Asked::Done)
             }
             Err(failure) => Err(failure),

@@ -12,8 +12,10 @@ use crate::{
     Forward, Source, UpstreamConfig,
     address::{PublicOnly, names_private},
     error::Failure,
+    fetcher::SetupError,
     headers::Validators,
     origin::Origin,
+    tls,
 };
 
 /// Further hops are a loop or an attack; browsers allow 20, curl 50, npm 20.
@@ -54,7 +56,8 @@ pub(crate) enum Condition<'a> {
 impl Client {
     /// # Errors
     /// If there are no root certificates, or TLS cannot be set up.
-    pub(crate) fn new(config: &UpstreamConfig) -> Result<Self, reqwest::Error> {
+    pub(crate) fn new(config: &UpstreamConfig) -> Result<Self, SetupError> {
+        let tls = tls::client()?;
         let builder = || {
             reqwest::Client::builder()
                 .user_agent(concat!("cachalot/", env!("CARGO_PKG_VERSION")))
@@ -64,6 +67,7 @@ impl Client {
                 .pool_idle_timeout(IDLE)
                 .no_proxy()
                 .referer(false)
+                .tls_backend_preconfigured(tls.clone())
         };
         Ok(Self {
             public: builder().dns_resolver(Arc::new(PublicOnly)).build()?,

@@ -4,19 +4,15 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use cache_core::BlobWriter;
+use cache_core::{BlobWriter, Grower};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use tokio::{
-    sync::watch,
-    time::{Instant, timeout},
-};
+use tokio::time::{Instant, timeout};
 
 use crate::{
     Source,
     client::{Ask, Client, Condition, chain, host},
     error::Failure,
     headers::Validators,
-    transfer::Progress,
 };
 
 /// A body that brings less than this many bytes a second has stalled.
@@ -36,7 +32,7 @@ pub(crate) struct Download<'a> {
     /// More are not taken.
     pub(crate) limit: u64,
     pub(crate) stall: Duration,
-    pub(crate) progress: &'a watch::Sender<Progress>,
+    pub(crate) grower: &'a Grower<Failure>,
     /// Counts what arrives.
     pub(crate) received: &'a (dyn Fn(u64) + Send + Sync),
 }
@@ -119,7 +115,7 @@ impl Download<'_> {
         (self.received)(part.len() as u64);
         writer.write(part).await?;
         // Nobody may be reading along.
-        self.progress.send_replace(Progress::Growing(written));
+        self.grower.grown(written);
         Ok(())
     }
 

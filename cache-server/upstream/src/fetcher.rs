@@ -58,7 +58,10 @@ impl fmt::Debug for Fetcher {
 /// Why a fetcher cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
-    /// TLS cannot be set up.
+    /// There are no root certificates.
+    #[error("TLS towards origins: {0}")]
+    Tls(#[from] rustls::Error),
+    /// The client cannot be set up.
     #[error("the client for origins: {0}")]
     Client(#[from] reqwest::Error),
     /// Two metrics have one name.
@@ -278,7 +281,7 @@ impl Inner {
         Ok(match landed {
             Landed::Arriving(transfer) => Answer::Found(Found {
                 headers: transfer.headers.clone(),
-                size: transfer.size,
+                size: transfer.size(),
                 digest: None,
                 outcome: outcome(Outcome::Miss),
                 tier: Tier::Upstream,

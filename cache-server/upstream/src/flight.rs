@@ -16,7 +16,7 @@ use crate::{Refused, entry::Entry, error::Failure, transfer::Transfer};
 #[derive(Clone, Debug)]
 pub(crate) enum Landed {
     /// The origin sends it; the bytes are arriving.
-    Arriving(Arc<Transfer>),
+    Arriving(Transfer),
     /// It was fetched and checked as a whole.
     Fetched(Entry, Blob),
     /// What is kept is still right.

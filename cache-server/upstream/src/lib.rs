@@ -38,6 +38,7 @@ mod origin;
 mod passing;
 mod relay;
 mod resource;
+mod tls;
 mod transfer;
 mod tunnel;
 

@@ -13,10 +13,10 @@ use std::{
 
 use bytes::Bytes;
 use cache_core::{
-    Binding, Blob, Change, Content, Durability, Namespace, Outcome, Ref, Tier, Upload,
+    Binding, Blob, Change, Content, Durability, Grower, Namespace, Outcome, Ref, Tier, Upload,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
-use tokio::{sync::watch, time::Instant};
+use tokio::time::Instant;
 use url::Url;
 
 use self::record::Record;
@@ -30,7 +30,7 @@ use crate::{
     headers::{Validators, without_hops},
     metrics::Reason,
     passing::Passing,
-    transfer::{Progress, Transfer},
+    transfer::Transfer,
 };
 
 /// How long a stored response may be served because its origin does not answer, if it
@@ -313,13 +313,7 @@ impl Relaying {
         let Ok(mut writer) = self.inner.cache.blobs().create(upload).await else {
             return Ok(self.pass(head.response, Outcome::Miss));
         };
-        let (sender, progress) = watch::channel(Progress::Growing(0));
-        let transfer = Arc::new(Transfer {
-            headers: headers.clone(),
-            size,
-            taken: writer.taken(),
-            progress,
-        });
+        let (grower, transfer) = Transfer::begin(headers.clone(), size, writer.taken());
         let record = Record {
             target: cache_core::Digest::sha256(b""),
             status,
@@ -327,11 +321,11 @@ impl Relaying {
             received: self.inner.clock.wall(),
             delay: head.delay,
         };
-        tokio::spawn(self.store(head.response, record, writer, sender));
+        tokio::spawn(self.store(head.response, record, writer, grower));
         Ok(Relayed {
             status,
             headers,
-            content: transfer,
+            content: transfer.content(),
             size,
             outcome: Outcome::Miss,
             tier: Tier::Upstream,
@@ -344,7 +338,7 @@ impl Relaying {
         response: reqwest::Response,
         mut record: Record,
         mut writer: Box<dyn cache_core::BlobWriter>,
-        progress: watch::Sender<Progress>,
+        grower: Grower<Failure>,
     ) {
         let received = self
             .inner
@@ -358,7 +352,7 @@ impl Relaying {
             size: length(&record.headers),
             limit: self.inner.config.max_file.0,
             stall: self.inner.config.stall_timeout.0,
-            progress: &progress,
+            grower: &grower,
             received: &|bytes| received.inc_by(bytes),
         };
         let done = async {
@@ -374,11 +368,11 @@ impl Relaying {
             Ok(blob) => {
                 record.target = *blob.digest();
                 self.keep(&record).await;
-                progress.send_replace(Progress::Stored(blob));
+                grower.stored(blob);
             }
             Err(failure) => {
                 tracing::warn!(source = %self.source, %failure, "a transfer came to nothing");
-                progress.send_replace(Progress::Failed(failure));
+                grower.failed(failure);
             }
         }
     }

@@ -60,6 +60,8 @@ pub enum Tier {
     Memory,
     /// The local disk.
     Disk,
+    /// The bucket that servers share.
+    Bucket,
     /// An origin, which is sending it.
     Upstream,
     /// Nowhere: no blob was read.
@@ -73,6 +75,7 @@ impl Tier {
         match self {
             Self::Memory => "memory",
             Self::Disk => "disk",
+            Self::Bucket => "bucket",
             Self::Upstream => "upstream",
             Self::None => "none",
         }

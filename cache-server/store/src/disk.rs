@@ -28,7 +28,6 @@ mod queues;
 mod rebuild;
 mod refs;
 mod residency;
-mod resolved;
 mod rocks;
 mod room;
 mod scrub;
@@ -58,12 +57,10 @@ use rocksdb::Cache;
 
 use self::{
     buffers::Buffers,
-    content::blocking,
     durability::{Durability, Requests},
     index::Index,
     layout::Layout,
     residency::Residency,
-    resolved::Resolved,
     rocks::Rocks,
     room::Room,
     state::{LIVED, SMALL_FAMILIES, State},
@@ -78,6 +75,7 @@ pub use self::{
     metrics::DiskMetrics,
     scrub::Scrubbed,
 };
+use crate::{blocking::blocking, resolved::Resolved};
 
 /// Blocks of both databases kept in memory, in bytes: indexes and filters of two million
 /// blobs. Of records, what is asked most is in memory in brief (`presence.rs`).

@@ -4,9 +4,15 @@
 //! RocksDB, larger blobs as files. It is safe against crashes at any point,
 //! verifies what it reads, and evicts while it runs. [`Metered`] times any store.
 
+mod blocking;
+mod bucket;
+mod coalesced;
 mod disk;
 mod metered;
+mod resolved;
+mod row;
 
+pub use bucket::{Bucket, BucketConfig, Credentials, Encryption, Provider, RequestMetrics};
 #[cfg(any(test, feature = "fuzzing"))]
 pub use disk::fuzzing;
 pub use disk::{

@@ -10,6 +10,7 @@ use futures::{StreamExt, stream};
 use rustix::io::ReadWriteFlags;
 
 use super::{buffers::Buffer, config::VerifyReads, residency::OpenFile, state::State};
+use crate::blocking::blocking;
 
 /// Bytes read at once: four groups. Larger pieces leave the processor's cache
 /// between the read and the socket.
@@ -136,18 +137,4 @@ impl fmt::Debug for FileContent {
 
 const fn group(offset: u64) -> usize {
     (offset / GROUP as u64) as usize
-}
-
-/// Runs file and index calls where they may block.
-pub(super) async fn blocking<T: Send + 'static>(
-    run: impl FnOnce() -> Result<T> + Send + 'static,
-) -> Result<T> {
-    match tokio::task::spawn_blocking(run).await {
-        Ok(result) => result,
-        // A panic goes on where it was asked for; the rest is a runtime that stops.
-        Err(error) => match error.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            Err(error) => Err(Error::backend("background task")(error.into())),
-        },
-    }
 }

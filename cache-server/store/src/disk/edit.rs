@@ -6,11 +6,12 @@ use cache_core::{Seal, evict::Queue};
 use rocksdb::{DB, WriteBatch};
 
 use super::{
-    index::{ALIAS, BLOB, GHOST, Index, QUEUE, Record, SEAL, encode, family},
+    index::{ALIAS, BLOB, GHOST, Index, QUEUE, Record, SEAL, family},
     layout::Key,
     queues::{GHOST_QUEUE, oldest, queue_code, queue_key},
     totals::Total,
 };
+use crate::row::encode;
 
 /// The ghost queue remembers at least this many names, and as many as there are blobs.
 const MIN_GHOSTS: i64 = 1024;

@@ -8,12 +8,12 @@ use cache_core::{
 };
 
 use super::{
-    content::blocking,
     index::Record,
     layout::Key,
     room::{Reservation, Short},
     state::{State, held_for},
 };
+use crate::blocking::blocking;
 
 /// Victims whose removal from the index is made durable together.
 const BATCH: usize = 64;

@@ -11,12 +11,13 @@ use cache_core::{Blob, Digest, Error, Result, Tier};
 
 use super::{
     config::VerifyReads,
-    content::{FileContent, blocking},
+    content::FileContent,
     index::Record,
     layout::Key,
     residency::OpenFile,
     state::{SMALL, State},
 };
+use crate::blocking::blocking;
 
 impl State {
     /// Opens some blobs by any of their names, one after another on another thread, and

@@ -2,11 +2,11 @@
 //! panic.
 
 use super::{
-    index::{Record, decode, encode},
+    index::Record,
     layout::Key,
     queues::{parse_queue_key, queue_key},
-    refs,
 };
+use crate::row::{self, decode, encode};
 
 /// Reads bytes as each kind of row of the index.
 ///
@@ -17,10 +17,10 @@ pub fn records(input: &[u8]) {
         assert_eq!(decode::<Record>(&encode(&record)).as_ref(), Some(&record));
         assert!(record.charge() >= record.size);
     }
-    if let Some(to) = refs::parse(input) {
-        let row = refs::row(&to);
-        assert_eq!(refs::parse(&row).as_ref(), Some(&to));
-        let head = refs::head(input).expect("a part of it");
+    if let Some(to) = row::parse(input) {
+        let written = row::row(&to);
+        assert_eq!(row::parse(&written).as_ref(), Some(&to));
+        let head = row::head(input).expect("a part of it");
         assert_eq!((head.target, head.written), (to.target, to.written));
     }
     if let Some((code, seq)) = parse_queue_key(input) {

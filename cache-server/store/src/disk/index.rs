@@ -24,6 +24,7 @@ use super::{
     totals::{Total, decode_sum, sum},
     trust::Trust,
 };
+use crate::row::{decode, encode};
 
 /// SHA-256 → [`Record`].
 pub(super) const BLOB: &str = "blob";
@@ -400,23 +401,4 @@ pub(super) fn family<'a>(db: &'a DB, name: &'static str) -> &'a ColumnFamily {
 /// The key of an alias: one byte for the algorithm, then the hash.
 pub(super) fn alias_key(digest: &Digest) -> Vec<u8> {
     [&[digest.algorithm().code()], digest.as_bytes()].concat()
-}
-
-/// The first byte of every stored value says how the rest is written.
-const FORMAT: u8 = 1;
-
-pub(super) fn encode<T: Serialize>(value: &T) -> Vec<u8> {
-    postcard::to_extend(value, vec![FORMAT]).expect("these types always serialize")
-}
-
-pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
-    decode_borrowed(bytes)
-}
-
-/// The same for what borrows from the bytes.
-pub(super) fn decode_borrowed<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Option<T> {
-    match bytes.split_first() {
-        Some((&FORMAT, value)) => postcard::from_bytes(value).ok(),
-        _ => None,
-    }
 }

@@ -1,23 +1,17 @@
 //! Refs in the index: one row each, ordered by namespace and name.
 
-use std::{
-    sync::{Arc, atomic::Ordering},
-    time::{Duration, SystemTime},
-};
+use std::sync::{Arc, atomic::Ordering};
 
-use bytes::Bytes;
-use cache_core::{
-    Algorithm, Change, Digest, DigestError, Durability, Namespace, Ref, RefKey, Result,
-};
+use cache_core::{Change, Durability, Namespace, Ref, RefKey, Result};
 use rocksdb::{DB, Direction, IteratorMode};
-use serde::{Deserialize, Serialize, Serializer};
 
 use super::{
     config::BlobDurability,
-    content::blocking,
-    index::{REF, decode_borrowed, encode, family},
+    index::{REF, family},
     state::State,
 };
+use crate::blocking::blocking;
+use crate::row::{Head, head, parse, row};
 
 /// Behind a namespace: sorts before every character a name may have.
 const END: u8 = 0;
@@ -25,44 +19,11 @@ const END: u8 = 0;
 /// A longer row is parsed where it may take its time: 200 us for a thousand digests.
 const QUICK: usize = 64 << 10;
 
-/// A ref as it is stored; digests are an algorithm code and the hash. It borrows: a
-/// snapshot's closure has a hundred thousand of them.
-#[derive(Serialize, Deserialize)]
-struct Row<'a, D> {
-    target: D,
-    closure: Vec<D>,
-    meta: &'a [u8],
-    writer: &'a str,
-    /// Milliseconds since 1970.
-    written: u64,
-}
-
-/// A digest that is written as bytes.
-struct Packed<'a>(&'a Digest);
-
-impl Serialize for Packed<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        // A code, and the longest hash.
-        let mut bytes = [0; 65];
-        let hash = self.0.as_bytes();
-        bytes[0] = self.0.algorithm().code();
-        bytes[1..=hash.len()].copy_from_slice(hash);
-        serializer.serialize_bytes(&bytes[..=hash.len()])
-    }
-}
-
-/// What tells whether a ref is of any use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Head {
-    pub(super) target: Digest,
-    pub(super) written: SystemTime,
-}
-
 impl State {
     /// What a key leads to, if that is in memory; never blocks.
     pub(super) fn resolve_cached(&self, key: &RefKey) -> Option<Option<Ref>> {
         if let Some(to) = self.resolved.find(key) {
-            return Some(Some(to));
+            return Some(Some(Ref::clone(&to)));
         }
         let changes = self.resolved.changes();
         let row = self.index.rocks().cached(REF, &row_key(key))?;
@@ -71,7 +32,7 @@ impl State {
         }
         let to = row.and_then(|row| parse(&row));
         if let Some(to) = &to {
-            self.resolved.remember(key, to, changes);
+            self.resolved.remember(key, &Arc::new(to.clone()), changes);
         }
         Some(to)
     }
@@ -82,7 +43,7 @@ impl State {
         let row = self.index.rocks().read("read of a ref", read)?;
         let to = row.and_then(|row| parse(&row));
         if let Some(to) = &to {
-            self.resolved.remember(key, to, changes);
+            self.resolved.remember(key, &Arc::new(to.clone()), changes);
         }
         Ok(to)
     }
@@ -241,93 +202,4 @@ fn row_key(key: &RefKey) -> Vec<u8> {
         key.name().as_bytes(),
     ]
     .concat()
-}
-
-pub(super) fn row(to: &Ref) -> Vec<u8> {
-    let since = to
-        .written
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default();
-    encode(&Row {
-        target: Packed(&to.target),
-        closure: to.closure.iter().map(Packed).collect(),
-        meta: &to.meta,
-        writer: &to.writer,
-        written: u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
-    })
-}
-
-pub(super) fn parse(row: &[u8]) -> Option<Ref> {
-    let row: Row<'_, &[u8]> = decode_borrowed(row)?;
-    let closure = row.closure.iter().map(|packed| unpack(packed));
-    Some(Ref {
-        target: unpack(row.target).ok()?,
-        closure: closure.collect::<Result<_, _>>().ok()?,
-        meta: Bytes::copy_from_slice(row.meta),
-        writer: row.writer.to_owned(),
-        written: time(row.written),
-    })
-}
-
-pub(super) fn head(row: &[u8]) -> Option<Head> {
-    let row: Row<'_, &[u8]> = decode_borrowed(row)?;
-    Some(Head {
-        target: unpack(row.target).ok()?,
-        written: time(row.written),
-    })
-}
-
-fn time(milliseconds: u64) -> SystemTime {
-    SystemTime::UNIX_EPOCH + Duration::from_millis(milliseconds)
-}
-
-fn unpack(packed: &[u8]) -> Result<Digest, DigestError> {
-    let (code, hash) = packed.split_first().ok_or(DigestError::Malformed)?;
-    let algorithms = [Algorithm::Sha256, Algorithm::Sha512, Algorithm::Blake3];
-    let algorithm = algorithms
-        .into_iter()
-        .find(|algorithm| algorithm.code() == *code);
-    Digest::new(algorithm.ok_or(DigestError::UnknownAlgorithm)?, hash)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// As rows were written first; they are still on disks.
-    #[derive(Serialize)]
-    struct Written {
-        target: Vec<u8>,
-        closure: Vec<Vec<u8>>,
-        meta: Vec<u8>,
-        writer: String,
-        written: u64,
-    }
-
-    #[test]
-    fn rows_are_what_they_were() {
-        let digest = |algorithm, name: &[u8]| Digest::of(algorithm, name);
-        let to = Ref {
-            target: digest(Algorithm::Sha256, b"target"),
-            closure: vec![
-                digest(Algorithm::Sha512, b"long"),
-                digest(Algorithm::Blake3, b"other"),
-            ],
-            meta: Bytes::from_static(b"{}"),
-            writer: "ci".to_owned(),
-            written: time(1_700_000_000_123),
-        };
-        let pack = super::super::index::alias_key;
-        let written = encode(&Written {
-            target: pack(&to.target),
-            closure: to.closure.iter().map(pack).collect(),
-            meta: to.meta.to_vec(),
-            writer: to.writer.clone(),
-            written: 1_700_000_000_123,
-        });
-        assert_eq!(row(&to), written);
-        let (target, written) = (to.target, to.written);
-        assert_eq!(head(&row(&to)), Some(Head { target, written }));
-        assert_eq!(parse(&row(&to)), Some(to));
-    }
 }

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use cache_core::{Clock, Error, Result, evict};
+use cache_core::{Clock, Error, Ref, Result, evict};
 use parking_lot::Mutex;
 use rocksdb::Options;
 
@@ -24,13 +24,13 @@ use super::{
     layout::{Key, Layout},
     metrics::DiskMetrics,
     residency::Residency,
-    resolved::Resolved,
     rocks::{Family, Rocks},
     room::Room,
     stripes::Stripes,
     touches::{Touch, Touches, coarseness},
     trust::Trust,
 };
+use crate::resolved::Resolved;
 
 /// SHA-256 → bytes, for blobs of at most one group.
 pub(super) const SMALL: &str = "default";
@@ -58,7 +58,7 @@ pub(super) struct State {
     pub(super) stripes: Stripes,
     pub(super) touches: Touches,
     pub(super) residency: Residency,
-    pub(super) resolved: Resolved,
+    pub(super) resolved: Resolved<Arc<Ref>>,
     pub(super) buffers: Buffers,
     /// Files are read without a disk.
     pub(super) in_memory: bool,

@@ -4,7 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use cache_core::{Digest, RefKey, Result};
 
-use super::{refs::Head, state::State};
+use super::state::State;
+use crate::row::Head;
 
 /// Refs looked at in one go.
 const BATCH: usize = 512;

@@ -7,7 +7,8 @@ use cache_core::{ByteStream, Content, Error, Result};
 use futures::{StreamExt, stream};
 use parking_lot::RwLock;
 
-use super::content::{PIECE, blocking};
+use super::content::PIECE;
+use crate::blocking::blocking;
 
 /// The bytes of one unfinished blob: the first of them in its file, the rest in memory.
 #[derive(Debug, Default)]

@@ -12,7 +12,8 @@ use std::{
 
 use cache_core::Result;
 
-use super::{content::blocking, durability::Requests, state::State};
+use super::{durability::Requests, state::State};
+use crate::blocking::blocking;
 
 /// How often crowding and faults are looked for. Uploads make room for themselves;
 /// this only keeps the room ahead of them.

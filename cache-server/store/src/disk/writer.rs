@@ -19,13 +19,13 @@ use tokio::task::{JoinError, JoinHandle};
 
 use super::{
     config::BlobDurability,
-    content::blocking,
     layout::Temporary,
     publish::{Finished, Spooled},
     room::Reservation,
     state::{State, write_error},
     taken::Taken,
 };
+use crate::blocking::blocking;
 
 /// Bytes handed to the hashing threads at once, at least: enough to make the hand-over
 /// cheap, while the next batch arrives from the network.

@@ -11,6 +11,7 @@ pub mod project;
 pub mod recc;
 pub mod registry;
 pub mod root;
+pub mod s3;
 pub mod server;
 pub mod steps;
 pub mod strace;
@@ -26,6 +27,7 @@ pub use self::{
     recc::Recc,
     registry::{Image, Refused, Registry},
     root::Root,
+    s3::S3,
     server::TestServer,
     steps::Steps,
     strace::Strace,

@@ -6,6 +6,7 @@ mod apt_pinned;
 mod apt_race;
 mod audit;
 mod bit_rot;
+mod bucket;
 mod builds;
 mod client_examples;
 mod clients;

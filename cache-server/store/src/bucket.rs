@@ -11,6 +11,7 @@ mod connect;
 mod keys;
 mod known;
 mod objects;
+mod probe;
 mod refs;
 mod requests;
 mod spool;
@@ -64,21 +65,22 @@ struct State {
 }
 
 impl Bucket {
-    /// Connects to a bucket.
+    /// Connects to a bucket, and tries what it can do.
     ///
     /// # Errors
-    /// If the configuration is not one, or certificates cannot be read.
-    pub fn connect(
+    /// If the configuration is not one, certificates cannot be read, or the bucket cannot
+    /// be used: the message says why, as far as its service does.
+    pub async fn open(
         config: &BucketConfig,
         clock: Arc<dyn Clock>,
         metrics: RequestMetrics,
     ) -> Result<Self> {
         let objects = connect::connect(config, metrics)?;
-        Ok(Self::over(objects, config, clock))
+        Self::over(objects, config, clock).await
     }
 
-    fn over(objects: Objects, config: &BucketConfig, clock: Arc<dyn Clock>) -> Self {
-        Self(Arc::new(State {
+    async fn over(objects: Objects, config: &BucketConfig, clock: Arc<dyn Clock>) -> Result<Self> {
+        let mut state = State {
             objects,
             keys: Keys::new(&config.prefix),
             known: Known::new(config.fresh, Arc::clone(&clock)),
@@ -90,9 +92,25 @@ impl Bucket {
             clock,
             distrusted: Mutex::default(),
             sending: Arc::new(Semaphore::new(upload::AT_ONCE)),
-            conditional: true,
+            conditional: false,
             spool: config.spool.clone(),
-        }))
+        };
+        let abilities = state.probe().await?;
+        state.conditional = abilities.conditional();
+        if !state.conditional {
+            tracing::warn!(
+                ?abilities,
+                "this bucket writes on no condition: of two servers that change one ref at \
+                 the same moment the last wins"
+            );
+        }
+        Ok(Self(Arc::new(state)))
+    }
+
+    /// Whether the bucket writes on conditions, so that several servers may change refs.
+    #[must_use]
+    pub fn is_conditional(&self) -> bool {
+        self.0.conditional
     }
 }
 

@@ -85,19 +85,22 @@ pub(super) fn config() -> BucketConfig {
     }
 }
 
-pub(super) fn bucket() -> Bucket {
+pub(super) async fn bucket() -> Bucket {
     let store = Arc::new(InMemory::new());
     let service = Box::new(InProcess(Arc::clone(&store)));
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
-    Bucket::over(Objects::new(store, service, 64), &config(), clock)
+    let objects = Objects::new(store, service, 64);
+    let bucket = Bucket::over(objects, &config(), clock).await.unwrap();
+    assert!(bucket.is_conditional());
+    bucket
 }
 
 #[tokio::test]
 async fn passes_the_ref_store_contract() {
-    testing::ref_store(async || bucket()).await;
+    testing::ref_store(bucket).await;
 }
 
 #[tokio::test]
 async fn passes_the_blob_store_contract() {
-    testing::blob_store(async || bucket()).await;
+    testing::blob_store(bucket).await;
 }

@@ -18,7 +18,7 @@ mod spool;
 mod upload;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::{collections::HashSet, fmt, path::PathBuf, sync::Arc, time::Duration};
 
@@ -26,6 +26,7 @@ use cache_core::{Clock, RefKey, Result};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
+pub(crate) use self::blobs::Arrival;
 pub use self::{
     config::{BucketConfig, Credentials, Encryption, Provider},
     requests::RequestMetrics,

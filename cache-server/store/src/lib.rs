@@ -11,6 +11,7 @@ mod disk;
 mod metered;
 mod resolved;
 mod row;
+mod tiered;
 
 pub use bucket::{Bucket, BucketConfig, Credentials, Encryption, Provider, RequestMetrics};
 #[cfg(any(test, feature = "fuzzing"))]
@@ -20,3 +21,4 @@ pub use disk::{
     VerifyReads,
 };
 pub use metered::Metered;
+pub use tiered::Tiered;

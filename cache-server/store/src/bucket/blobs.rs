@@ -90,14 +90,14 @@ impl State {
         Ok(seen)
     }
 
-    /// The bytes of a blob, unchecked.
-    pub(super) async fn arrive(&self, name: &[u8; 32]) -> Result<Option<Arrival>> {
+    /// The bytes of a blob from `offset` on, unchecked.
+    pub(super) async fn arrive(&self, name: &[u8; 32], offset: u64) -> Result<Option<Arrival>> {
         if self.distrusted.lock().contains(name) {
             return Ok(None);
         }
         let asked = self.known.now();
         let key = self.keys.blob(name)?;
-        let Got::Found(found) = self.objects.get(&key, None).await? else {
+        let Some(found) = self.objects.get_from(&key, offset).await? else {
             self.known.forget(name);
             return Ok(None);
         };
@@ -112,7 +112,7 @@ impl State {
 
     /// What is there under a name are other bytes: it is as if nothing were there, until
     /// somebody writes the right ones.
-    pub(crate) fn distrust(&self, name: &[u8; 32]) {
+    fn distrust(&self, name: &[u8; 32]) {
         self.known.forget(name);
         let digest = Digest::from_sha256(*name);
         tracing::error!(%digest, "the bucket has other bytes under this name");
@@ -141,7 +141,7 @@ impl Remote {
         if let Some(bytes) = self.first.lock().take() {
             return Ok(bytes);
         }
-        match self.state.arrive(&self.name).await? {
+        match self.state.arrive(&self.name, 0).await? {
             Some(arrival) if arrival.size == self.size => Ok(arrival.bytes),
             _ => Err(Error::backend("read from the bucket")("it is gone".into())),
         }
@@ -234,9 +234,25 @@ fn within(part: &Bytes, begin: u64, range: &Range<u64>) -> Option<Bytes> {
 }
 
 impl Bucket {
-    /// A blob's bytes as the bucket sends them, unchecked; `None` if it has none.
-    pub(crate) async fn arrive(&self, name: &[u8; 32]) -> Result<Option<Arrival>> {
-        self.0.arrive(name).await
+    /// A blob's bytes from `offset` on, as the bucket sends them, unchecked; `None` if it
+    /// has none.
+    pub(crate) async fn arrive(&self, name: &[u8; 32], offset: u64) -> Result<Option<Arrival>> {
+        self.0.arrive(name, offset).await
+    }
+
+    /// The SHA-256 name of a blob; `None` for an alias of nothing.
+    pub(crate) async fn name(&self, digest: &Digest) -> Result<Option<[u8; 32]>> {
+        self.0.name(digest).await
+    }
+
+    /// Under this name the bucket has other bytes.
+    pub(crate) fn distrust(&self, name: &[u8; 32]) {
+        self.0.distrust(name);
+    }
+
+    /// Whether the bucket has a blob.
+    pub(crate) async fn has(&self, name: &[u8; 32]) -> Result<bool> {
+        Ok(self.0.look(name).await?.is_some())
     }
 }
 
@@ -248,7 +264,7 @@ impl BlobStore for Bucket {
         let Some(name) = state.name(digest).await? else {
             return Ok(None);
         };
-        let Some(arrival) = state.arrive(&name).await? else {
+        let Some(arrival) = state.arrive(&name, 0).await? else {
             return Ok(None);
         };
         let size = arrival.size;

@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use cache_core::{Error, Result};
 use object_store::{
-    GetOptions, GetResult, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode,
-    PutOptions, PutPayload, UpdateVersion,
+    GetOptions, GetRange, GetResult, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt,
+    PutMode, PutOptions, PutPayload, UpdateVersion,
     list::{PaginatedListOptions, PaginatedListResult},
     path::Path,
 };
@@ -104,6 +104,20 @@ impl Objects {
             Ok(found) => Ok(Got::Found(found)),
             Err(object_store::Error::NotFound { .. }) => Ok(Got::Absent),
             Err(object_store::Error::NotModified { .. }) => Ok(Got::Same),
+            Err(error) => Err(failed("read from the bucket")(error)),
+        }
+    }
+
+    /// An object from `offset` on; its size is told as the whole's.
+    pub(super) async fn get_from(&self, key: &Path, offset: u64) -> Result<Option<GetResult>> {
+        let _permit = self.permit().await?;
+        let options = GetOptions {
+            range: (offset > 0).then_some(GetRange::Offset(offset)),
+            ..GetOptions::default()
+        };
+        match self.store.get_opts(key, options).await {
+            Ok(found) => Ok(Some(found)),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(failed("read from the bucket")(error)),
         }
     }

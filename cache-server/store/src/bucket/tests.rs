@@ -66,7 +66,7 @@ impl Service for InProcess {
     }
 }
 
-pub(super) fn config() -> BucketConfig {
+fn config() -> BucketConfig {
     BucketConfig {
         provider: Provider::S3,
         bucket: "cache".to_owned(),
@@ -85,7 +85,7 @@ pub(super) fn config() -> BucketConfig {
     }
 }
 
-pub(super) async fn bucket() -> Bucket {
+pub(crate) async fn bucket() -> Bucket {
     let store = Arc::new(InMemory::new());
     let service = Box::new(InProcess(Arc::clone(&store)));
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());

@@ -19,7 +19,7 @@ use cache_oci::Oci;
 use cache_proxy::ForwardProxy;
 use cache_pypi::Pypi;
 use cache_reapi::Reapi;
-use cache_store::{Disk, DiskMetrics, Metered};
+use cache_store::{Bucket, Disk, DiskMetrics, Metered, RequestMetrics, Tiered};
 use cache_upstream::Fetcher;
 use http::{StatusCode, header};
 use prometheus::Registry;
@@ -84,12 +84,29 @@ impl Composition {
             let data = config.store.data.display();
             of("store.data")(format!("{data}: {}", chain(&cause)))
         })?;
-        let blobs = Metered::new(store.clone(), registry).map_err(of("store"))?;
-        let cache = Cache::new(Arc::new(blobs), Arc::new(store.clone()));
+        let mut checks: Vec<Arc<dyn Check>> = vec![Arc::new(store.clone())];
+        let cache = match &config.store.bucket {
+            None => {
+                let blobs = Metered::new(store.clone(), registry).map_err(of("store"))?;
+                Cache::new(Arc::new(blobs), Arc::new(store.clone()))
+            }
+            Some(settings) => {
+                let config = settings.config(config.store.data.clone());
+                let metrics = RequestMetrics::new(registry).map_err(of("store.bucket"))?;
+                let bucket = Bucket::open(&config, Arc::clone(&clock), metrics).await;
+                let bucket = bucket.map_err(|cause| {
+                    of("store.bucket")(format!("{}: {}", settings.url, chain(&cause)))
+                })?;
+                checks.push(Arc::new(bucket.clone()));
+                let tiered = Tiered::new(store.clone(), bucket);
+                let blobs = Metered::new(tiered.clone(), registry).map_err(of("store"))?;
+                Cache::new(Arc::new(blobs), Arc::new(tiered))
+            }
+        };
         let router = protocols(config, public, cache.clone(), clock, registry)?;
         Ok(Self {
             router,
-            checks: vec![Arc::new(store.clone())],
+            checks,
             cache,
             store,
         })

@@ -1,5 +1,6 @@
 //! What an operator may set, and how it is read: defaults < file < environment < flags.
 
+mod bucket;
 mod error;
 mod limits;
 mod log;
@@ -31,6 +32,7 @@ use url::Url;
 use crate::{greeting, server::StartError, tls::Certificate};
 
 pub use self::{
+    bucket::{BucketSettings, BucketUrl, EncryptionMode},
     error::ConfigError,
     limits::LimitsConfig,
     log::{LogConfig, LogFormat},
@@ -121,7 +123,8 @@ impl Config {
         if !(1 <= low && low < high && high <= 100) {
             return Err(ConfigError::Watermarks { low, high });
         }
-        Ok(())
+        let checked = self.store.bucket.as_ref().map(BucketSettings::check);
+        checked.unwrap_or(Ok(())).map_err(ConfigError::Bucket)
     }
 
     /// How clients reach the server that listens on `data`.

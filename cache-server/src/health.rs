@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use cache_store::{Disk, Health};
+use cache_store::{Bucket, Disk, Health};
 
 /// One thing that the server needs.
 pub trait Check: Send + Sync + 'static {
@@ -127,6 +127,23 @@ impl Check for Disk {
             Health::ReadOnly(why) => CheckState::Degraded(format!("read-only: {why}")),
             Health::Remark(why) => CheckState::Degraded(why.to_owned()),
         }
+    }
+}
+
+impl Check for Bucket {
+    fn name(&self) -> &str {
+        "bucket"
+    }
+
+    fn state(&self) -> CheckState {
+        if self.is_conditional() {
+            return CheckState::Ok;
+        }
+        CheckState::Degraded(
+            "it writes on no condition: of two servers that change one ref at the same moment \
+             the last wins"
+                .to_owned(),
+        )
     }
 }
 

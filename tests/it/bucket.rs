@@ -27,6 +27,7 @@ fn config(s3: &S3) -> BucketConfig {
         patience: Duration::from_secs(20),
         fresh: Duration::from_secs(60),
         fresh_refs: Duration::from_secs(1),
+        touch_after: None,
         spool: std::env::temp_dir(),
     }
 }

@@ -36,6 +36,9 @@ pub enum ConfigError {
         /// The high one in percent.
         high: u8,
     },
+    /// A setting of the bucket goes with another one.
+    #[error("store.bucket.{0}: is needed beside what is set")]
+    Bucket(&'static str),
 }
 
 /// One field that cannot be used.

@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use cache_core::{Period, Size};
 
+use super::bucket::BucketSettings;
+
 /// The store on disk.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -58,6 +60,9 @@ pub struct StoreConfig {
     /// Memory for knowing which blobs are here without the index: 24 bytes a blob.
     #[serde(default = "default::presence_memory")]
     pub presence_memory: Size,
+    /// A bucket that is the store, with the data folder as a cache before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bucket: Option<BucketSettings>,
 }
 
 /// When an acknowledged blob survives a power cut. An acknowledged ref and the

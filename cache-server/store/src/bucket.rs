@@ -15,6 +15,7 @@ mod probe;
 mod refs;
 mod requests;
 mod spool;
+mod touch;
 mod upload;
 
 #[cfg(test)]
@@ -36,6 +37,7 @@ use self::{
     known::{Known, Seen},
     objects::Objects,
     refs::Found,
+    touch::Touches,
 };
 use crate::{coalesced::Coalesced, resolved::Resolved};
 
@@ -61,6 +63,8 @@ struct State {
     conditional: bool,
     clock: Arc<dyn Clock>,
     spool: PathBuf,
+    /// Uses that are told to the bucket, if it removes what is old.
+    touches: Option<Touches>,
     /// Parts that may be in memory on their way out.
     sending: Arc<Semaphore>,
 }
@@ -95,6 +99,7 @@ impl Bucket {
             sending: Arc::new(Semaphore::new(upload::AT_ONCE)),
             conditional: false,
             spool: config.spool.clone(),
+            touches: config.touch_after.map(Touches::new),
         };
         let abilities = state.probe().await?;
         state.conditional = abilities.conditional();
@@ -105,7 +110,9 @@ impl Bucket {
                  the same moment the last wins"
             );
         }
-        Ok(Self(Arc::new(state)))
+        let state = Arc::new(state);
+        touch::start(&state);
+        Ok(Self(state))
     }
 
     /// Whether the bucket writes on conditions, so that several servers may change refs.

@@ -61,6 +61,13 @@ impl<N: BlobStore + RefStore + Clone> Tiered<N> {
         }
     }
 
+    fn used(&self, blob: Blob) -> Blob {
+        if let Some(name) = blob.digest().as_sha256() {
+            self.bucket.used(&name);
+        }
+        blob
+    }
+
     /// A blob that is not near.
     async fn fetch(&self, digest: &Digest) -> Result<Option<Blob>> {
         let Some(name) = self.bucket.name(digest).await? else {
@@ -74,7 +81,10 @@ impl<N: BlobStore + RefStore + Clone> Tiered<N> {
             return Ok(Some(blob));
         }
         let growing = match self.fills.fill(&self.near, &self.bucket, name).await? {
-            Filled::Coming(growing) => growing,
+            Filled::Coming(growing) => {
+                self.bucket.used(&name);
+                growing
+            }
             Filled::NoRoom => return self.bucket.open(&own).await,
             Filled::Absent => return Ok(None),
         };
@@ -106,7 +116,7 @@ fn is_no_room(error: &Error) -> bool {
 impl<N: BlobStore + RefStore + Clone> BlobStore for Tiered<N> {
     async fn open(&self, digest: &Digest) -> Result<Option<Blob>> {
         match self.near.open(digest).await? {
-            Some(blob) => Ok(Some(blob)),
+            Some(blob) => Ok(Some(self.used(blob))),
             None => self.fetch(digest).await,
         }
     }
@@ -114,9 +124,9 @@ impl<N: BlobStore + RefStore + Clone> BlobStore for Tiered<N> {
     async fn open_all(&self, digests: &[Digest]) -> Vec<Result<Option<Blob>>> {
         let near = self.near.open_all(digests).await;
         let opened = near.into_iter().zip(digests).map(|(near, digest)| async {
-            match near {
-                Ok(None) => self.fetch(digest).await,
-                found => found,
+            match near? {
+                Some(blob) => Ok(Some(self.used(blob))),
+                None => self.fetch(digest).await,
             }
         });
         let opened: Vec<_> = opened.collect();
@@ -126,6 +136,10 @@ impl<N: BlobStore + RefStore + Clone> BlobStore for Tiered<N> {
     /// What is near is present: binding a ref sends it to the bucket if that lost it.
     async fn lease(&self, digests: &[Digest]) -> Result<Vec<Option<u64>>> {
         let mut sizes = self.near.lease(digests).await?;
+        let near = sizes.iter().zip(digests).filter(|(size, _)| size.is_some());
+        for name in near.filter_map(|(_, digest)| digest.as_sha256()) {
+            self.bucket.used(&name);
+        }
         let absent: Vec<_> = sizes
             .iter()
             .zip(digests)

@@ -75,7 +75,11 @@ impl State {
         let Some(name) = self.name(digest).await? else {
             return Ok(None);
         };
-        Ok(self.look(&name).await?.map(|seen| seen.size))
+        let seen = self.look(&name).await?;
+        if seen.is_some() {
+            self.used(&name);
+        }
+        Ok(seen.map(|seen| seen.size))
     }
 
     async fn look_anew(&self, name: &[u8; 32]) -> Result<Option<Seen>> {
@@ -250,6 +254,11 @@ impl Bucket {
         self.0.distrust(name);
     }
 
+    /// A blob is used: the bucket is to know, if it removes what is old.
+    pub(crate) fn used(&self, name: &[u8; 32]) {
+        self.0.used(name);
+    }
+
     /// Whether the bucket has a blob.
     pub(crate) async fn has(&self, name: &[u8; 32]) -> Result<bool> {
         Ok(self.0.look(name).await?.is_some())
@@ -267,6 +276,7 @@ impl BlobStore for Bucket {
         let Some(arrival) = state.arrive(&name, 0).await? else {
             return Ok(None);
         };
+        state.used(&name);
         let size = arrival.size;
         let remote = Remote {
             state: Arc::clone(state),

@@ -35,6 +35,9 @@ pub struct BucketConfig {
     /// How old what is said of a ref may be: a ref that another server wrote is seen so
     /// long after it.
     pub fresh_refs: Duration,
+    /// What is used is written anew when it is older than this; `None` for a bucket that
+    /// removes nothing.
+    pub touch_after: Option<Duration>,
     /// Where bytes lie on their way to a bucket that has no disk before it.
     pub spool: PathBuf,
 }

@@ -13,18 +13,17 @@ use super::{
 
 /// What a bucket can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Abilities {
+pub(super) struct Abilities {
     /// Writes an object only if there is none (`If-None-Match: *`).
-    pub creates: bool,
+    pub(super) creates: bool,
     /// Writes an object only if it is still the one that is known (`If-Match`).
-    pub replaces: bool,
+    pub(super) replaces: bool,
 }
 
 impl Abilities {
     /// Whether refs can be changed by several servers without one losing what another
     /// wrote at the same moment.
-    #[must_use]
-    pub const fn conditional(self) -> bool {
+    pub(super) const fn conditional(self) -> bool {
         self.creates && self.replaces
     }
 }
@@ -104,6 +103,7 @@ fn wrong(what: &'static str) -> Error {
 }
 
 /// An error with what it means, if a service has a word for it.
+#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` gives")]
 fn explained(error: Error) -> Error {
     let mut said = error.to_string();
     let mut cause = error.source();

@@ -1,6 +1,9 @@
 //! Refs of a bucket: one small object each.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use async_trait::async_trait;
 use cache_core::{Change, Error, Namespace, Ref, RefKey, RefStore, Result};
@@ -47,6 +50,8 @@ pub(super) struct Current {
     pub(super) tag: Option<String>,
     /// `None` if there is no object, or none that can be read.
     pub(super) cell: Option<Cell>,
+    /// When the object was written, by the bucket's clock.
+    modified: Option<SystemTime>,
 }
 
 impl Current {
@@ -67,12 +72,17 @@ impl State {
             return Ok(Current::default());
         };
         let tag = found.meta.e_tag.clone();
+        let modified = Some(found.meta.last_modified.into());
         let object = whole(found, LARGEST).await?;
         let cell = Cell::read(&object, key);
         if cell.is_none() {
             tracing::error!(%path, "this object is damaged, or not of ours; it binds nothing");
         }
-        Ok(Current { tag, cell })
+        Ok(Current {
+            tag,
+            cell,
+            modified,
+        })
     }
 
     /// Writes the object of a key; its entity tag, or `None` if the condition does not
@@ -113,6 +123,7 @@ impl State {
             Some(cell) => self.settled(cell).await?,
             None => None,
         };
+        self.keep_young(&key, &current);
         let found = Found {
             to: to.map(Arc::new),
             tag: current.tag,
@@ -120,6 +131,26 @@ impl State {
         };
         self.resolved.remember(&key, &found, changes);
         Ok(found)
+    }
+
+    /// Writes an old object anew in the background, if the bucket removes what is old.
+    fn keep_young(self: &Arc<Self>, key: &RefKey, current: &Current) {
+        let Some(modified) = current.modified.filter(|it| self.is_old(*it)) else {
+            return;
+        };
+        let Some(cell) = current.cell.clone().filter(|cell| cell.pending.is_none()) else {
+            return;
+        };
+        let (state, key, current) = (Arc::clone(self), key.clone(), current.clone());
+        tokio::spawn(async move {
+            let when = match state.conditional {
+                true => current.unchanged(),
+                false => When::Always,
+            };
+            if let Err(error) = state.write(&key, &cell, when).await {
+                tracing::debug!(%key, ?modified, %error, "an old ref could not be kept young");
+            }
+        });
     }
 
     /// What a key leads to, as it was known less than `age` ago.

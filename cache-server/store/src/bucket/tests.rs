@@ -1,9 +1,17 @@
 //! A bucket in this process.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use async_trait::async_trait;
-use cache_core::{Clock, SystemClock, testing};
+use bytes::Bytes;
+use cache_core::{
+    Binding, BlobStore, BlobStoreExt, Change, Clock, Durability, ManualClock, Ref, RefKey,
+    RefStore, SystemClock, Upload, testing,
+};
 use futures::TryStreamExt;
 use object_store::{
     ListResult, ObjectStore, ObjectStoreExt,
@@ -81,18 +89,23 @@ fn config() -> BucketConfig {
         patience: Duration::from_secs(5),
         fresh: Duration::from_secs(60),
         fresh_refs: Duration::from_secs(1),
+        touch_after: None,
         spool: std::env::temp_dir(),
     }
 }
 
-pub(crate) async fn bucket() -> Bucket {
+/// A bucket, and the objects in it.
+async fn with(config: &BucketConfig, clock: Arc<dyn Clock>) -> (Bucket, Arc<InMemory>) {
     let store = Arc::new(InMemory::new());
     let service = Box::new(InProcess(Arc::clone(&store)));
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
-    let objects = Objects::new(store, service, 64);
-    let bucket = Bucket::over(objects, &config(), clock).await.unwrap();
+    let objects = Objects::new(Arc::clone(&store) as _, service, 64);
+    let bucket = Bucket::over(objects, config, clock).await.unwrap();
     assert!(bucket.is_conditional());
-    bucket
+    (bucket, store)
+}
+
+pub(crate) async fn bucket() -> Bucket {
+    with(&config(), Arc::new(SystemClock::default())).await.0
 }
 
 #[tokio::test]
@@ -103,4 +116,69 @@ async fn passes_the_ref_store_contract() {
 #[tokio::test]
 async fn passes_the_blob_store_contract() {
     testing::blob_store(bucket).await;
+}
+
+async fn modified(store: &InMemory) -> BTreeMap<String, SystemTime> {
+    let all: Vec<_> = store.list(None).try_collect().await.unwrap();
+    let all = all.into_iter();
+    all.map(|it| (it.location.to_string(), it.last_modified.into()))
+        .collect()
+}
+
+#[tokio::test]
+async fn what_is_used_stays_young_and_nothing_else_is_touched() {
+    let clock = Arc::new(ManualClock::default());
+    let day = Duration::from_secs(24 * 3600);
+    let config = BucketConfig {
+        touch_after: Some(day),
+        ..config()
+    };
+    let (bucket, store) = with(&config, Arc::clone(&clock) as _).await;
+    let now = SystemTime::now();
+    clock.advance(now.duration_since(SystemTime::UNIX_EPOCH).unwrap());
+    let put = async |text: &'static [u8]| {
+        let bytes = Bytes::from_static(text);
+        let stored = bucket.put(Upload::default(), bytes, None).await.unwrap();
+        stored.digest
+    };
+    let (opened, leased, idle) = (
+        put(b"opened").await,
+        put(b"leased").await,
+        put(b"idle").await,
+    );
+    let key = RefKey::new("n".parse().unwrap(), "used").unwrap();
+    let to = Ref {
+        target: opened,
+        closure: Vec::new(),
+        meta: Bytes::new(),
+        writer: String::new(),
+        written: now,
+    };
+    let bindings = vec![Binding::set(key.clone(), to)];
+    let durability = Durability::Barrier;
+    bucket
+        .bind(Change {
+            bindings,
+            durability,
+        })
+        .await
+        .unwrap();
+    let written = modified(&store).await;
+    assert_eq!(written.len(), 4);
+    let use_all = async || {
+        bucket.open(&opened).await.unwrap().unwrap();
+        assert_eq!(bucket.lease(&[leased]).await.unwrap(), [Some(6)]);
+        bucket.resolve(&key).await.unwrap().unwrap();
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    };
+    clock.advance(day / 2);
+    use_all().await;
+    assert_eq!(modified(&store).await, written, "young enough");
+    clock.advance(day / 2 + Duration::from_secs(60));
+    use_all().await;
+    let touched = modified(&store).await;
+    let is_idle = |name: &str| name.ends_with(&idle.to_string());
+    for (name, at) in &touched {
+        assert_eq!(*at == written[name], is_idle(name), "{name}");
+    }
 }

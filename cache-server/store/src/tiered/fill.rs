@@ -26,11 +26,13 @@ pub(super) enum Filled {
     Absent,
 }
 
+type Coming = HashMap<[u8; 32], Arc<Growing<Failure>>>;
+
 /// The blobs that are coming.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Fills {
     begun: Coalesced<[u8; 32], Filled>,
-    coming: Arc<Mutex<HashMap<[u8; 32], Arc<Growing<Failure>>>>>,
+    coming: Arc<Mutex<Coming>>,
 }
 
 impl Fills {

@@ -42,7 +42,7 @@ const UNDONE: &[u8] = b"undone\n";
 
 /// What became of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Decision {
+pub(super) enum Decision {
     Made,
     Undone,
     /// Its maker is at it, or stopped.
@@ -110,7 +110,7 @@ impl State {
     }
 
     /// Writes what became of a change; false if something else was said before.
-    async fn decide(&self, change: Uuid, decision: Decision) -> Result<bool> {
+    pub(super) async fn decide(&self, change: Uuid, decision: Decision) -> Result<bool> {
         let said = match decision {
             Decision::Made => MADE,
             Decision::Undone | Decision::Open => UNDONE,

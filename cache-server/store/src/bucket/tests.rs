@@ -1,5 +1,7 @@
 //! A bucket in this process.
 
+mod changes;
+
 use std::{
     collections::BTreeMap,
     sync::Arc,
@@ -94,18 +96,22 @@ fn config() -> BucketConfig {
     }
 }
 
-/// A bucket, and the objects in it.
-async fn with(config: &BucketConfig, clock: Arc<dyn Clock>) -> (Bucket, Arc<InMemory>) {
-    let store = Arc::new(InMemory::new());
-    let service = Box::new(InProcess(Arc::clone(&store)));
-    let objects = Objects::new(Arc::clone(&store) as _, service, 64);
+/// A server's view of a bucket.
+async fn over(store: &Arc<InMemory>, config: &BucketConfig, clock: Arc<dyn Clock>) -> Bucket {
+    let service = Box::new(InProcess(Arc::clone(store)));
+    let objects = Objects::new(Arc::clone(store) as _, service, 64);
     let bucket = Bucket::over(objects, config, clock).await.unwrap();
     assert!(bucket.is_conditional());
-    (bucket, store)
+    bucket
+}
+
+/// One of those who share a bucket.
+pub(crate) async fn sharing(store: &Arc<InMemory>) -> Bucket {
+    over(store, &config(), Arc::new(SystemClock::default())).await
 }
 
 pub(crate) async fn bucket() -> Bucket {
-    with(&config(), Arc::new(SystemClock::default())).await.0
+    sharing(&Arc::new(InMemory::new())).await
 }
 
 #[tokio::test]
@@ -133,7 +139,8 @@ async fn what_is_used_stays_young_and_nothing_else_is_touched() {
         touch_after: Some(day),
         ..config()
     };
-    let (bucket, store) = with(&config, Arc::clone(&clock) as _).await;
+    let store = Arc::new(InMemory::new());
+    let bucket = over(&store, &config, Arc::clone(&clock) as _).await;
     let now = SystemTime::now();
     clock.advance(now.duration_since(SystemTime::UNIX_EPOCH).unwrap());
     let put = async |text: &'static [u8]| {

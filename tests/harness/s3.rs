@@ -218,7 +218,7 @@ fn installed(
     fs::create_dir_all(folder.parent().context("a folder")?)?;
     // Tests run beside each other.
     let lock = fs::File::create(folder.with_extension("lock"))?;
-    lock.lock()?;
+    rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive)?;
     if fs::read_to_string(&mark).is_ok_and(|it| it == version) {
         return Ok(folder);
     }

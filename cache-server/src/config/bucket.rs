@@ -50,8 +50,7 @@ pub struct BucketSettings {
     #[serde(default = "default::fresh")]
     pub fresh: Period,
     /// Set if a rule of the bucket removes what is old: what is used is written anew when
-    /// it is older than this, so that the rule's period less this one is kept to. What is
-    /// used stays in a bucket for good without it.
+    /// it is older than this. What was used within the rule's period less this one stays.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub touch_after: Option<Period>,
     /// How old what is said of a ref may be.

@@ -4,6 +4,7 @@
 
 pub mod bazel;
 pub mod cpp;
+pub mod http;
 pub mod mount;
 pub mod outcomes;
 pub mod program;

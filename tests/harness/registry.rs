@@ -47,7 +47,7 @@ impl Refused {
 }
 
 /// An image that was made up: its manifest and the blobs it names.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Image {
     /// The manifest's bytes.
     pub manifest: Bytes,
@@ -106,9 +106,9 @@ impl Registry {
     /// A repository at `address`, as `127.0.0.1:3142`.
     #[must_use]
     pub fn new(address: &str, repository: &str) -> Self {
-        let client = Client::builder().timeout(PATIENCE).build();
+        let client = crate::http::builder().timeout(PATIENCE).build();
         Self {
-            client: client.unwrap_or_default(),
+            client: client.expect("a client"),
             address: address.to_owned(),
             base: format!("http://{address}/v2/{repository}"),
         }

@@ -61,7 +61,7 @@ fn downloaded(home: &Home) -> Result<String> {
 
 /// The times of the suite that the server tells, the newest first, once they are over.
 async fn times(server: &str, host: &str) -> Result<Vec<String>> {
-    let list = reqwest::get(format!("http://{server}/apt/@/{host}/dists/stable")).await?;
+    let list = cache_tests::http::get(format!("http://{server}/apt/@/{host}/dists/stable")).await?;
     let list = list.error_for_status()?.text().await?;
     let times = list.lines().filter_map(|line| line.split(' ').next());
     // A time can be asked for when its second is over.

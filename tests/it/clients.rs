@@ -260,7 +260,7 @@ fn counted(clients: Clients) -> Result<()> {
 
 #[tokio::main(flavor = "current_thread")]
 async fn headers(url: &str, head: bool) -> Result<HeaderMap> {
-    let client = reqwest::Client::new();
+    let client = cache_tests::http::builder().build()?;
     let request = if head {
         client.head(url)
     } else {

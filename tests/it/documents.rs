@@ -59,7 +59,10 @@ impl Sea {
     /// What a client of this name gets that accepts this.
     async fn body(&self, path: &str, client: &str, accept: &str) -> Result<String> {
         let url = format!("http://{}/{path}", self.server.address());
-        let request = reqwest::Client::new().get(url).header("accept", accept);
+        let request = cache_tests::http::builder()
+            .build()?
+            .get(url)
+            .header("accept", accept);
         let answer = request.header("user-agent", client).send().await?;
         Ok(answer.error_for_status()?.text().await?)
     }

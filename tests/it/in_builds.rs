@@ -122,7 +122,7 @@ async fn adds_by_policy(root: &Root) -> Result<()> {
     let context = tempfile::tempdir()?;
     let at = server.address();
     let path = "integrations/buildkit/source-policy.json";
-    let policy = reqwest::get(format!("http://{at}/{path}?server=http://{at}"))
+    let policy = cache_tests::http::get(format!("http://{at}/{path}?server=http://{at}"))
         .await?
         .error_for_status()?;
     std::fs::write(context.path().join("policy.json"), policy.bytes().await?)?;

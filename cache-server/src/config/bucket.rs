@@ -5,6 +5,7 @@ use std::{fmt, path::PathBuf, str::FromStr};
 use cache_core::{Period, Secret};
 use cache_store::{BucketConfig, Credentials, Encryption, Provider};
 use serde::{Deserialize, Serialize};
+use url::Url;
 
 /// A bucket.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -14,7 +15,7 @@ pub struct BucketSettings {
     pub url: BucketUrl,
     /// Where the service is, as `http://minio:9000`; without it the provider's own place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub endpoint: Option<String>,
+    pub endpoint: Option<Url>,
     /// The region; without it what the environment says, or `us-east-1`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region: Option<String>,
@@ -130,15 +131,20 @@ impl fmt::Display for BucketUrl {
 }
 
 impl BucketSettings {
-    /// What no field can check alone, by the field that is wrong.
+    /// What no field can check alone; the field that is wrong, and why.
     pub(super) fn check(&self) -> Result<(), &'static str> {
         match (&self.access_key_id, &self.secret_access_key) {
-            (Some(_), None) => return Err("secret_access_key"),
-            (None, Some(_)) => return Err("access_key_id"),
+            (Some(_), None) => return Err("secret_access_key: is needed beside access_key_id"),
+            (None, Some(_)) => return Err("access_key_id: is needed beside secret_access_key"),
             _ => {}
         }
-        match (self.encryption, &self.kms_key) {
-            (EncryptionMode::Kms, None) => Err("kms_key"),
+        if let (EncryptionMode::Kms, None) = (self.encryption, &self.kms_key) {
+            return Err("kms_key: is needed for this encryption");
+        }
+        match &self.endpoint {
+            Some(url) if !matches!(url.scheme(), "http" | "https") || !url.has_host() => {
+                Err("endpoint: expected http://host:port or https://host")
+            }
             _ => Ok(()),
         }
     }
@@ -153,7 +159,7 @@ impl BucketSettings {
             provider: self.url.provider,
             bucket: self.url.bucket.clone(),
             prefix: self.url.prefix.clone(),
-            endpoint: self.endpoint.clone(),
+            endpoint: self.endpoint.as_ref().map(Url::to_string),
             region: self.region.clone(),
             path_style: self.path_style.unwrap_or(self.endpoint.is_some()),
             credentials: credentials.map(|(id, secret)| Credentials {
@@ -218,6 +224,32 @@ mod tests {
             "s3://a@b",
         ] {
             assert!(wrong.parse::<BucketUrl>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn settings_that_go_together_are_asked_for_together() {
+        let check = |more: &str| {
+            let text = format!("url = \"s3://cache\"\n{more}");
+            toml::from_str::<BucketSettings>(&text).map(|settings| settings.check())
+        };
+        assert_eq!(check(""), Ok(Ok(())));
+        let rows = [
+            ("access_key_id = 'a'", "secret_access_key:"),
+            ("secret_access_key = 'a'", "access_key_id:"),
+            ("encryption = 'kms'", "kms_key:"),
+            ("endpoint = 'ftp://host'", "endpoint:"),
+        ];
+        for (more, expected) in rows {
+            let told = check(more).unwrap().unwrap_err();
+            assert!(told.starts_with(expected), "{more}: {told}");
+        }
+        for wrong in [
+            "endpoint = 'nowhere'",
+            "url = 'x'",
+            "endpont = 'http://host'",
+        ] {
+            assert!(check(wrong).is_err(), "{wrong}");
         }
     }
 }

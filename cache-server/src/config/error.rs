@@ -36,8 +36,8 @@ pub enum ConfigError {
         /// The high one in percent.
         high: u8,
     },
-    /// A setting of the bucket goes with another one.
-    #[error("store.bucket.{0}: is needed beside what is set")]
+    /// A setting of the bucket, and why it cannot be.
+    #[error("store.bucket.{0}")]
     Bucket(&'static str),
 }
 

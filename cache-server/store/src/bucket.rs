@@ -28,6 +28,8 @@ use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
 pub(crate) use self::blobs::Arrival;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use self::cell::replay;
 pub use self::{
     config::{BucketConfig, Credentials, Encryption, Provider},
     requests::RequestMetrics,

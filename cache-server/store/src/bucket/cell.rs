@@ -120,6 +120,25 @@ fn checked(object: &[u8]) -> Option<Written<'_>> {
     (expected.as_bytes()[..CHECKSUM] == *checksum).then(|| decode_borrowed(written))?
 }
 
+/// Reads bytes as what an object says behind its checksum, for a fuzz target.
+///
+/// # Panics
+/// If what was read is not read again as it was.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn replay(written: &[u8]) {
+    let checksum = blake3::hash(written);
+    let object = [&checksum.as_bytes()[..CHECKSUM], written].concat();
+    let Some(said) = checked(&object) else { return };
+    let key = said.namespace.parse().ok();
+    let key = key.and_then(|namespace| RefKey::new(namespace, said.name).ok());
+    if let Some(key) = key
+        && let Some(cell) = Cell::read(&object, &key)
+    {
+        let again = cell.write(&key, Uuid::from_bytes(said.nonce));
+        assert_eq!(Cell::read(&again, &key), Some(cell));
+    }
+}
+
 /// `None` if there is a row and it is none of ours.
 fn read_row(row: Option<&[u8]>) -> Option<Option<Ref>> {
     match row {

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::row::{self, decode, encode};
 
-/// Reads bytes as each kind of row of the index.
+/// Reads bytes as each kind of row of the index, and as an object of a bucket.
 ///
 /// # Panics
 /// If a row is not read again as it was written.
@@ -26,6 +26,7 @@ pub fn records(input: &[u8]) {
     if let Some((code, seq)) = parse_queue_key(input) {
         assert_eq!(queue_key(code, seq), input);
     }
+    crate::bucket::replay(input);
     // Facts: where a walk was, and the epoch.
     let _ = decode::<Option<Key>>(input);
     let _ = decode::<u64>(input);

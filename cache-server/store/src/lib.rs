@@ -9,6 +9,7 @@ mod bucket;
 mod coalesced;
 mod disk;
 mod metered;
+mod naming;
 mod resolved;
 mod row;
 mod tiered;

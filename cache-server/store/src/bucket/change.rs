@@ -37,6 +37,9 @@ const TRIES: u32 = 40;
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(300);
 
+/// Tries to end what was announced in one object.
+const PUT_BACKS: usize = 3;
+
 const MADE: &[u8] = b"made\n";
 const UNDONE: &[u8] = b"undone\n";
 
@@ -165,13 +168,7 @@ impl State {
         } = binding;
         if *precondition == Precondition::Any {
             // Whatever else is about to happen to the key, this is behind it.
-            match to {
-                Some(_) => {
-                    let cell = Cell::settled(to.clone());
-                    self.write(key, &cell, When::Always).await?;
-                }
-                None => self.objects.delete(&self.keys.reference(key)?).await?,
-            }
+            self.overwrite(key, to.as_ref()).await?;
             return Ok(Tried::Done);
         }
         let Some((current, bound)) = self.free(key).await? else {
@@ -204,7 +201,7 @@ impl State {
         let (change, begun) = (Uuid::new_v4(), self.clock.wall());
         let announced = self.announce(&mut parts, change, begun).await;
         if !matches!(announced, Ok(true)) {
-            self.take_back(&parts).await;
+            self.take_back(&parts, change).await;
             return announced.map(|_| Tried::Overtaken);
         }
         match self.decide(change, Decision::Made).await {
@@ -214,7 +211,7 @@ impl State {
                 Ok(Tried::Done)
             }
             Ok(false) => {
-                self.take_back(&parts).await;
+                self.take_back(&parts, change).await;
                 Ok(Tried::Overtaken)
             }
             // Nobody knows; those who meet it will undo it, or find it made.
@@ -252,9 +249,9 @@ impl State {
     }
 
     /// Writes the objects as they were. What cannot be written now is found undone later.
-    async fn take_back(&self, parts: &[Part]) {
+    async fn take_back(&self, parts: &[Part], change: Uuid) {
         let written = parts.iter().filter(|part| part.tag.is_some());
-        let writes = written.map(|part| self.put_back(part, part.bound.clone()));
+        let writes = written.map(|part| self.put_back(part, part.bound.clone(), change));
         for result in future::join_all(writes).await {
             if let Err(error) = result {
                 tracing::debug!(%error, "a change that was not made stays announced");
@@ -266,7 +263,7 @@ impl State {
     async fn finish(&self, parts: Vec<Part>, change: Uuid) {
         let writes = parts
             .iter()
-            .map(|part| self.put_back(part, part.binding.to.clone()));
+            .map(|part| self.put_back(part, part.binding.to.clone(), change));
         let mut is_finished = true;
         for result in future::join_all(writes).await {
             if let Err(error) = result {
@@ -284,13 +281,30 @@ impl State {
     }
 
     /// Ends what was announced in one object, unless somebody else has written it since.
-    async fn put_back(&self, part: &Part, bound: Option<Ref>) -> Result<()> {
-        let Some(tag) = &part.tag else {
+    ///
+    /// # Errors
+    /// If the object may still name the change.
+    async fn put_back(&self, part: &Part, bound: Option<Ref>, change: Uuid) -> Result<()> {
+        let Some(mut tag) = part.tag.clone() else {
             return Ok(());
         };
+        let key = &part.binding.key;
         let cell = Cell::settled(bound);
-        self.write(&part.binding.key, &cell, When::Is(tag)).await?;
-        Ok(())
+        for _ in 0..PUT_BACKS {
+            if self.write(key, &cell, When::Is(&tag)).await?.is_some() {
+                return Ok(());
+            }
+            // Somebody else has written it; or it had another tag than was said.
+            let current = self.current(key).await?;
+            let pending = current.cell.and_then(|cell| cell.pending);
+            match (pending, current.tag) {
+                (Some(pending), Some(now)) if pending.change == change => tag = now,
+                _ => return Ok(()),
+            }
+        }
+        Err(Error::backend("write to the bucket")(
+            "an object is there and not to be written".into(),
+        ))
     }
 
     /// Without conditions: one change of this process at a time.
@@ -304,15 +318,21 @@ impl State {
             }
         }
         for Binding { key, to, .. } in bindings {
-            match to {
-                Some(_) => {
-                    let cell = Cell::settled(to.clone());
-                    self.write(key, &cell, When::Always).await?;
-                }
-                None => self.objects.delete(&self.keys.reference(key)?).await?,
-            }
+            self.overwrite(key, to.as_ref()).await?;
         }
         Ok(())
+    }
+
+    /// Makes a key lead there, whatever it leads to now.
+    async fn overwrite(&self, key: &RefKey, to: Option<&Ref>) -> Result<()> {
+        match to {
+            Some(to) => {
+                let cell = Cell::settled(Some(to.clone()));
+                self.write(key, &cell, When::Always).await?;
+                Ok(())
+            }
+            None => self.objects.delete(&self.keys.reference(key)?).await,
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use cache_core::{
 use futures::{StreamExt, stream};
 
 use super::State;
-use crate::blocking::blocking;
+use crate::{blocking::blocking, naming::Naming};
 
 /// Bytes that are read from the file at once.
 const PIECE: u64 = 256 << 10;
@@ -21,41 +21,19 @@ const PIECE: u64 = 256 << 10;
 pub(super) struct Spool {
     state: Arc<State>,
     upload: Upload,
-    begun: Option<Begun>,
+    /// The hashes so far; `None` behind an error.
+    naming: Option<Naming>,
     written: u64,
     taken: Arc<Taken>,
 }
 
-/// The hashes so far.
-struct Begun {
-    sha256: Hasher,
-    other: Option<Hasher>,
-}
-
-impl Begun {
-    fn new(announced: Option<Algorithm>) -> Self {
-        let other = announced.filter(|other| *other != Algorithm::Sha256);
-        Self {
-            sha256: Hasher::new(Algorithm::Sha256),
-            other: other.map(Hasher::new),
-        }
-    }
-
-    fn add(&mut self, bytes: &[u8]) {
-        self.sha256.update(bytes);
-        if let Some(other) = &mut self.other {
-            other.update(bytes);
-        }
-    }
-}
-
 impl Spool {
     pub(super) fn new(state: Arc<State>, upload: Upload) -> Self {
-        let begun = Begun::new(upload.algorithm);
+        let naming = Naming::new(upload.algorithm);
         Self {
             state,
             upload,
-            begun: Some(begun),
+            naming: Some(naming),
             written: 0,
             taken: Arc::default(),
         }
@@ -63,7 +41,7 @@ impl Spool {
 
     async fn add(&mut self, bytes: Bytes) -> Result<()> {
         let spoilt = || Error::backend("upload")("it failed before".into());
-        let mut begun = self.begun.take().ok_or_else(spoilt)?;
+        let mut naming = self.naming.take().ok_or_else(spoilt)?;
         let (taken, folder, at) = (
             Arc::clone(&self.taken),
             self.state.spool.clone(),
@@ -80,10 +58,10 @@ impl Spool {
                 }
             };
             file.write_all_at(&bytes, at).map_err(failed)?;
-            begun.add(&bytes);
-            Ok(begun)
+            naming.add(&bytes);
+            Ok(naming)
         });
-        self.begun = Some(written.await?);
+        self.naming = Some(written.await?);
         Ok(())
     }
 
@@ -118,8 +96,7 @@ impl BlobWriter for Spool {
         // An empty blob has a file, too.
         self.add(Bytes::new()).await?;
         let spoilt = || Error::backend("upload")("it failed before".into());
-        let Begun { sha256, other } = self.begun.take().ok_or_else(spoilt)?;
-        let digest = sha256.finish();
+        let (digest, other) = self.naming.take().ok_or_else(spoilt)?.finish();
         let blob = Blob::new(
             digest,
             self.written,
@@ -127,7 +104,7 @@ impl BlobWriter for Spool {
             Arc::clone(&self.taken) as _,
         );
         if let Some(expected) = expected {
-            let actual = match (expected.algorithm(), other.map(Hasher::finish)) {
+            let actual = match (expected.algorithm(), other) {
                 (Algorithm::Sha256, _) => digest,
                 (algorithm, Some(other)) if other.algorithm() == algorithm => other,
                 // The client named the algorithm only now.

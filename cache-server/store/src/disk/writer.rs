@@ -25,7 +25,7 @@ use super::{
     state::{State, write_error},
     taken::Taken,
 };
-use crate::blocking::blocking;
+use crate::{blocking::blocking, naming::Naming};
 
 /// Bytes handed to the hashing threads at once, at least: enough to make the hand-over
 /// cheap, while the next batch arrives from the network.
@@ -76,12 +76,6 @@ impl Spool {
 struct Busy {
     naming: JoinHandle<Naming>,
     spooling: JoinHandle<Result<Spooling>>,
-}
-
-/// The hashes that a blob is known by.
-struct Naming {
-    sha256: Hasher,
-    other: Option<Hasher>,
 }
 
 /// The file being written and the seal over it.
@@ -145,7 +139,7 @@ impl Writer {
         let same = batch.clone();
         self.spool = Spool::Busy(Busy {
             naming: tokio::task::spawn_blocking(move || {
-                naming.add(&same);
+                same.iter().for_each(|bytes| naming.add(bytes));
                 naming
             }),
             spooling: tokio::task::spawn_blocking(move || {
@@ -264,32 +258,12 @@ impl Last {
                 Spooling::begin(state, self.taken)?,
             ),
         };
-        naming.add(&self.batch);
+        self.batch.iter().for_each(|bytes| naming.add(bytes));
         spooling.add(&self.batch)?;
         if state.config.durability == BlobDurability::Strict {
             spooling.sync()?;
         }
         finish_large(naming, spooling, self.size, expected)
-    }
-}
-
-impl Naming {
-    /// SHA-256, and the algorithm that the client announced.
-    fn new(announced: Option<Algorithm>) -> Self {
-        let other = announced.filter(|other| *other != Algorithm::Sha256);
-        Self {
-            sha256: Hasher::new(Algorithm::Sha256),
-            other: other.map(Hasher::new),
-        }
-    }
-
-    fn add(&mut self, batch: &[Bytes]) {
-        for bytes in batch {
-            self.sha256.update(bytes);
-            if let Some(other) = &mut self.other {
-                other.update(bytes);
-            }
-        }
     }
 }
 
@@ -354,9 +328,9 @@ fn finish_large(
         seal,
         ..
     } = spooling;
-    let sha256 = naming.sha256.finish();
+    let (sha256, other) = naming.finish();
     if let Some(expected) = expected {
-        let actual = match (expected.algorithm(), naming.other.map(Hasher::finish)) {
+        let actual = match (expected.algorithm(), other) {
             (Algorithm::Sha256, _) => sha256,
             (algorithm, Some(other)) if other.algorithm() == algorithm => other,
             // The client named the algorithm only now.
